@@ -1,0 +1,95 @@
+"""The yardstick: logistic regression on averages over time.
+
+A tagger that does not beat it has learned nothing that a spectrum's average does not tell.
+"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tfhier import evaluate, thresholds
+from tfhier.data.bundle import Bundle
+from tfhier.layers import LogMel
+from tfhier.taxonomy import Labelling
+
+NAME = "logistic regression"
+_BATCH_SIZE = 32
+
+
+def time_averages(bundle: Bundle, frontend: LogMel | None) -> np.ndarray:
+    """Return what the regression sees of every clip: float32 (clips, units).
+
+    Of audio the mean and the standard deviation over time of each log-mel band; of
+    precomputed features (clips, frames, units) the same of each unit, and features
+    without a time axis as they are.
+    """
+    batches = []
+    for start in range(0, len(bundle.clips), _BATCH_SIZE):
+        rows = np.arange(start, min(start + _BATCH_SIZE, len(bundle.clips)))
+        frames = bundle.source.fetch(rows)
+        if frontend is not None:
+            frames = np.asarray(frontend(frames))
+        if frames.ndim == 3:
+            frames = np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1)
+        batches.append(frames)
+    return np.concatenate(batches)
+
+
+def logistic_regression(
+    bundle: Bundle, parts: np.ndarray, averages: np.ndarray
+) -> dict[str, dict[str, dict]]:
+    """Fit one regression a label on observed training clips and evaluate all levels.
+
+    Args:
+        bundle: Bundle.
+        parts: str array (clips,), see `Bundle.deal`.
+        averages: float array (clips, units), see `time_averages`.
+
+    Returns:
+        Dict with `test` and, where the full truth is known, `test_truth`: level ->
+        metrics, as `evaluate.evaluate_run` gives them.
+    """
+    rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
+    scores = {part: {} for part in ("validation", "test")}
+    for level, labelling in bundle.labellings.items():
+        models = _fit(averages[rows["train"]], labelling, rows["train"])
+        for part in scores:
+            scores[part][level] = np.stack(
+                [model(averages[rows[part]]) for model in models], axis=1
+            )
+    fitted = {
+        level: thresholds.fit(
+            scores["validation"][level],
+            targets[rows["validation"]],
+            observed[rows["validation"]],
+        )
+        for level, (targets, observed) in bundle.labellings.items()
+    }
+    known = {"test": bundle.labellings}
+    if bundle.truth is not None:
+        known["test_truth"] = bundle.truth
+    return {
+        part: evaluate.evaluate_levels(
+            scores["test"], labellings, rows["test"], bundle.taxonomy, fitted
+        )
+        for part, labellings in known.items()
+    }
+
+
+def _fit(inputs: np.ndarray, labelling: Labelling, rows: np.ndarray) -> list:
+    """Return one function a label: inputs (clips, units) -> probabilities (clips,)."""
+    targets, observed = (table[rows] for table in labelling)
+    return [
+        _fit_label(inputs[seen], targets[seen, label] > 0)
+        for label, seen in enumerate(observed.T)
+    ]
+
+
+def _fit_label(inputs: np.ndarray, positive: np.ndarray):
+    if not positive.size or positive.all() or not positive.any():
+        share = float(positive.mean()) if positive.size else 0.5
+        return lambda unseen: np.full(len(unseen), share)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(inputs, positive)
+    return lambda unseen: model.predict_proba(unseen)[:, 1]

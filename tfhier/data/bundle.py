@@ -1,0 +1,231 @@
+"""A data set made ready for one experiment: clips, targets of every level, a source.
+
+This is where a taxonomy meets a data set's columns, where audio is decoded once into the
+cache, and where clips are dealt out to training, validation and test.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from tfhier.data import splits
+from tfhier.data.clips import Clips
+from tfhier.data.pipeline import Features, Source
+from tfhier.data.waveforms import decode
+from tfhier.errors import InputError, close_names
+from tfhier.experiment import Experiment
+from tfhier.files import cache_folder
+from tfhier.taxonomy import Labelling, Taxonomy
+
+# Module of every data set, imported when it is asked for. Each has `load(path)`,
+# `embedded()`, `prepare(folder)`, `default_folder()` and describes itself in its docstring.
+DATASETS: dict[str, str] = {"openmic": "tfhier.data.openmic"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bundle:
+    """What training and evaluation need to know of a data set.
+
+    Args:
+        clips: The clip table, label columns in the taxonomy's order.
+        taxonomy: Taxonomy of the labels.
+        labellings: Dict of level -> (targets, observed), each (clips, labels).
+        truth: The same with full knowledge, for data sets that have it; else None.
+        source: Where inputs are fetched from, one row a clip.
+        clip_samples: int. Samples of a clip; 0 for precomputed features.
+        usable: bool array (clips,). False where a clip's file could not be read.
+        notes: What was cut, padded or left out on the way, in sentences.
+    """
+
+    clips: Clips
+    taxonomy: Taxonomy
+    labellings: dict[str, Labelling]
+    truth: dict[str, Labelling] | None
+    source: Source
+    clip_samples: int
+    usable: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def feature_shape(self) -> tuple[int, ...] | None:
+        """Shape of one clip's precomputed features; None for audio."""
+        return None if self.clip_samples else self.source.values.shape[1:]
+
+    def deal(self, experiment: Experiment, *, seed: int, fold: int) -> np.ndarray:
+        """Return each clip's part: "train", "validation", "test" or "" for none.
+
+        With the data set's own split, validation clips are taken from the training clips,
+        the same for every seed, so that settings are compared on equal terms. With folds,
+        fold number `fold` of `seed`'s division is the test part.
+
+        Raises:
+            InputError: The data set has no split and the experiment no folds.
+        """
+        parts = self.clips.parts.astype("<U10")
+        targets, observed = self.labellings[self.taxonomy.fine]
+        if experiment.num_folds:
+            number = splits.folds(
+                targets, observed, num_folds=experiment.num_folds, seed=seed
+            )
+            parts = np.where(number == fold, "test", "train").astype("<U10")
+        for part in ("train", "test"):
+            if not (parts == part).any():
+                raise InputError(
+                    f"{self.clips.name} has no {part} clips of its own. For "
+                    "cross-validation use --set num_folds=5."
+                )
+        if not (parts == "validation").any():
+            training = np.flatnonzero(parts == "train")
+            held_out = splits.stratified(
+                targets[training],
+                observed[training],
+                fraction=experiment.validation_fraction,
+                seed=seed if experiment.num_folds else 0,
+            )
+            parts[training[held_out]] = "validation"
+        parts[~self.usable] = ""
+        return parts
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of a data set.
+
+    Raises:
+        InputError: No data set is called so; close names are offered.
+    """
+    if name not in DATASETS:
+        raise InputError(f"There is no dataset '{name}'.{close_names(name, DATASETS)}")
+    return importlib.import_module(DATASETS[name])
+
+
+def find_clips(experiment: Experiment, where: str) -> Clips:
+    """Return the clips that an experiment is to run on.
+
+    Args:
+        experiment: Experiment.
+        where: "auto" (the data set's folder, else its embedded stand-in), "embedded", or
+            the path of a folder or file in the data set's layout.
+    """
+    module = module_of(experiment.dataset)
+    if where == "embedded":
+        return module.embedded()
+    if where != "auto":
+        return module.load(Path(where).expanduser())
+    folder = module.default_folder()
+    return module.load(folder) if folder.is_dir() else module.embedded()
+
+
+def build(
+    clips: Clips,
+    experiment: Experiment,
+    taxonomy: Taxonomy,
+    *,
+    sample_rate: int,
+    skip_bad: bool = False,
+) -> Bundle:
+    """Make clips ready for an experiment.
+
+    Args:
+        clips: Clips with labels in any order.
+        experiment: Experiment.
+        taxonomy: Taxonomy whose leaves are exactly the clips' labels.
+        sample_rate: int. Of the front end, in Hz.
+        skip_bad: bool. Whether unreadable files are left out (and named) or an error.
+
+    Raises:
+        InputError: The taxonomy has other leaves, the features are missing, or a file
+            cannot be read.
+    """
+    clips = _in_order(clips, taxonomy)
+    notes: list[str] = []
+    if experiment.features:
+        source: Source = Features(_features(clips, experiment.features))
+        clip_samples = 0
+        usable = np.ones(len(clips), bool)
+    else:
+        if clips.paths is None:
+            raise InputError(
+                f"{clips.name} has no audio, and the experiment needs it. Use an experiment "
+                "on precomputed features, or give the folder with the audio."
+            )
+        source = decode(
+            clips.paths,
+            keys=clips.keys,
+            sample_rate=sample_rate,
+            seconds=experiment.clip_seconds,
+            folder=cache_folder("waveforms"),
+            skip_bad=skip_bad,
+        )
+        clip_samples = source.samples.shape[1]
+        notes += _notes(source, experiment.clip_seconds)
+        usable = ~np.isin(clips.keys, list(source.bad))
+    lift = {"coarse_negatives": experiment.coarse_negatives}
+    truth = None
+    if clips.truth is not None:
+        everything = np.ones_like(clips.observed)
+        truth = taxonomy.lift(clips.truth, everything, **lift)
+    return Bundle(
+        clips=clips,
+        taxonomy=taxonomy,
+        labellings=taxonomy.lift(clips.targets, clips.observed, **lift),
+        truth=truth,
+        source=source,
+        clip_samples=clip_samples,
+        usable=usable,
+        notes=tuple(notes),
+    )
+
+
+def _in_order(clips: Clips, taxonomy: Taxonomy) -> Clips:
+    """Put the label columns into the order of the taxonomy's leaves."""
+    leaves = taxonomy.labels[0]
+    if set(leaves) != set(clips.labels):
+        missing = sorted(set(clips.labels) - set(leaves))
+        foreign = sorted(set(leaves) - set(clips.labels))
+        raise InputError(
+            f"The taxonomy does not fit {clips.name}: it "
+            + " and ".join(
+                f"{verb} {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}"
+                for verb, names in (("lacks", missing), ("also has", foreign))
+                if names
+            )
+            + f". Its leaves must be the data's {len(clips.labels)} labels. "
+            "Choose another with --set taxonomy=NAME-or-CSV."
+        )
+    return clips.reorder([clips.labels.index(leaf) for leaf in leaves], leaves)
+
+
+def _features(clips: Clips, name: str) -> np.ndarray:
+    if name not in clips.features:
+        there = ", ".join(sorted(clips.features)) or "none"
+        raise InputError(
+            f"{clips.name} has no precomputed features '{name}' (there: {there}). Choose "
+            "others with --set features=NAME."
+        )
+    values = clips.features[name]
+    if not np.isfinite(values).all():
+        raise InputError(f"The features '{name}' of {clips.name} hold NaN or infinity.")
+    return values
+
+
+def _notes(waveforms, seconds: float) -> list[str]:
+    notes = []
+    if waveforms.num_longer:
+        notes.append(
+            f"{waveforms.num_longer} clips are longer than {seconds:g} s: their rest is "
+            "not heard"
+        )
+    if waveforms.num_shorter:
+        notes.append(
+            f"{waveforms.num_shorter} clips are shorter than {seconds:g} s: zeros follow"
+        )
+    if waveforms.bad:
+        key, reason = next(iter(waveforms.bad.items()))
+        notes.append(
+            f"{len(waveforms.bad)} unreadable files left out (--skip-bad); first: {key}: "
+            f"{reason}"
+        )
+    return notes

@@ -1,0 +1,188 @@
+"""The clip table: what every data set's `load` returns.
+
+Conventions:
+
+* One row a clip, one column a leaf label; all arrays share the order of `keys`.
+* Labels are tri-state: `targets` holds 0 and 1 and `observed` says which entries were
+  seen by an annotator. An unobserved target is 0 and means nothing.
+* A clip belongs to one part of the data set, "train", "validation" or "test", or to
+  none (""), when the data set's own split does not name it.
+* A table is never changed: `select` and `with_parts` return new ones.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from tfhier.errors import InputError
+
+Kind = Literal["published", "embedded", "other"]
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clips:
+    """Labels, parts and files of N clips with L leaf labels.
+
+    Args:
+        name: str. How reports call the data set, such as "OpenMIC-2018".
+        kind: "published" for the data set itself, "embedded" for our synthetic
+            stand-in, "other" for anything else in its layout.
+        labels: Tuple of L unique str. The leaf labels, in the order of the columns.
+        keys: str array (N,). Unique names of the clips.
+        targets: float32 array (N, L) of 0 and 1; 0 where not observed.
+        observed: bool array (N, L).
+        parts: str array (N,): "train", "validation", "test" or "".
+        paths: Tuple of N paths of audio files, or None for a table without audio.
+        features: Dict of arrays made by others, by name, each (N, ...).
+        truth: Array (N, L) of 0 and 1 with the full labels, where the data set has
+            them, or None. For evaluation only.
+
+    Raises:
+        InputError: A field's shape, type or content does not fit; the message names the
+            field.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    keys: np.ndarray
+    targets: np.ndarray
+    observed: np.ndarray
+    parts: np.ndarray
+    paths: tuple[Path, ...] | None = None
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    truth: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.kind not in get_args(Kind):
+            raise self._fault("kind", f"one of {get_args(Kind)}", repr(self.kind))
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise self._fault("labels", "unique names, at least one", str(self.labels))
+        self._check_keys()
+        size = (len(self.keys), len(self.labels))
+        self._check_array("targets", self.targets, size, np.float32)
+        self._check_array("observed", self.observed, size, np.bool_)
+        self._check_binary("targets", self.targets)
+        if np.any(self.targets[~self.observed]):
+            raise self._fault("targets", "0 wherever observed is false", "1")
+        self._check_array("parts", self.parts, size[:1], np.str_)
+        unknown = sorted(set(self.parts.tolist()) - {*PARTS, ""})
+        if unknown:
+            raise self._fault("parts", f"{PARTS} or ''", str(unknown[:3]))
+        if self.paths is not None and len(self.paths) != size[0]:
+            raise self._fault("paths", f"{size[0]} files", f"{len(self.paths)}")
+        for name, values in self.features.items():
+            if values.shape[:1] != size[:1]:
+                raise self._fault(
+                    f"features['{name}']", f"{size[0]} rows", f"shape={values.shape}"
+                )
+        if self.truth is not None:
+            self._check_array("truth", self.truth, size, None)
+            self._check_binary("truth", self.truth)
+
+    def _check_keys(self) -> None:
+        self._check_array("keys", self.keys, (len(self.keys),), np.str_)
+        unique, counts = np.unique(self.keys, return_counts=True)
+        if len(unique) != len(self.keys):
+            repeated = ", ".join(unique[counts > 1][:3].tolist())
+            raise self._fault("keys", "each clip once", f"more than once: {repeated}")
+
+    def _check_array(
+        self,
+        what: str,
+        values: np.ndarray,
+        shape: tuple[int, ...],
+        kind: type[np.generic] | None,
+    ) -> None:
+        if values.shape != shape:
+            raise self._fault(what, f"shape {shape}", f"shape={values.shape}")
+        if kind is not None and not np.issubdtype(values.dtype, kind):
+            raise self._fault(what, kind.__name__, f"dtype={values.dtype}")
+
+    def _check_binary(self, what: str, values: np.ndarray) -> None:
+        strange = values[(values != 0) & (values != 1)]
+        if strange.size:
+            raise self._fault(what, "0 or 1", str(strange[0]))
+
+    def _fault(self, what: str, expected: str, received: str) -> InputError:
+        return InputError(
+            f"Clips of '{self.name}': {what} must be {expected}. Received: {received}"
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def select(self, which: np.ndarray | Sequence[int]) -> "Clips":
+        """Return the table of some clips, in the order given.
+
+        Args:
+            which: Integer indices in [-N, N), or a bool mask (N,).
+
+        Raises:
+            InputError: A mask of another length, or an index outside the table.
+        """
+        which = np.asarray(which)
+        if which.dtype == bool:
+            if which.shape != (len(self),):
+                raise self._fault(
+                    "a mask", f"shape ({len(self)},)", f"shape={which.shape}"
+                )
+            which = np.flatnonzero(which)
+        elif which.size == 0:
+            which = np.zeros(0, int)
+        if which.ndim != 1 or not np.issubdtype(which.dtype, np.integer):
+            raise self._fault(
+                "a selection",
+                "a list of integers or a bool mask",
+                f"dtype={which.dtype}, shape={which.shape}",
+            )
+        if which.size and not -len(self) <= which.min() <= which.max() < len(self):
+            raise self._fault(
+                "indices", f"below {len(self)}", f"{which.min()} to {which.max()}"
+            )
+        return dataclasses.replace(
+            self,
+            keys=self.keys[which],
+            targets=self.targets[which],
+            observed=self.observed[which],
+            parts=self.parts[which],
+            paths=None if self.paths is None else tuple(self.paths[i] for i in which),
+            features={name: values[which] for name, values in self.features.items()},
+            truth=None if self.truth is None else self.truth[which],
+        )
+
+    def indices(self, part: str) -> np.ndarray:
+        """Return the ascending indices of the clips of a part; "" for those of none."""
+        if part not in {*PARTS, ""}:
+            raise self._fault("a part", f"one of {PARTS} or ''", repr(part))
+        return np.flatnonzero(self.parts == part)
+
+    def with_parts(self, parts: np.ndarray | Sequence[str]) -> "Clips":
+        """Return the same clips, divided in another way.
+
+        Args:
+            parts: N str: "train", "validation", "test" or "".
+        """
+        return dataclasses.replace(self, parts=np.asarray(parts, np.str_))
+
+    def reorder(self, columns: Sequence[int], labels: Sequence[str]) -> "Clips":
+        """Return the same clips with the label columns in another order.
+
+        Args:
+            columns: The old index of every new column.
+            labels: The names of the new columns.
+        """
+        columns = list(columns)
+        return dataclasses.replace(
+            self,
+            labels=tuple(labels),
+            targets=self.targets[:, columns],
+            observed=self.observed[:, columns],
+            truth=None if self.truth is None else self.truth[:, columns],
+        )

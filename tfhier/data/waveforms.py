@@ -1,0 +1,337 @@
+"""The decoded waveforms of a data set in one memory-mapped file.
+
+Conventions: each clip is decoded once, resampled to the model's rate, cut or padded at
+its end to one length and stored as a row of int16. The value v in [-1, 1] is stored as
+the whole number nearest to 32,767 v, as PANNs stores it (Kong et al. 2020), and read
+back as q / 32,767: a sample returns within half a step, 1.53e-5. What lies beyond
+[-1, 1] is clipped. Any crop of any clip is then read in microseconds, in any order.
+
+A set is named by its fingerprint: the settings and each file's path, size and time of
+change. It is made again when one of them differs, and may be deleted at any time.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from tfhier import audio, files
+from tfhier.errors import InputError
+
+FULL_SCALE = 32767
+
+_FORMAT = 1  # part of the fingerprint: a new number decodes every set again
+_BATCH = 256  # clips between two records of what is done
+# What the record says of a row. Anything but 0 is written after the row is on disk.
+_TODO, _FITS, _LONGER, _SHORTER = range(4)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Waveforms:
+    """Equally long waveforms, one a clip, read from disk when they are asked for.
+
+    Args:
+        samples: int16 memory map of shape (clips, samples), read-only; rows of zeros
+            for bad files.
+        sample_rate: int > 0. Rate in Hz.
+        num_longer: int. Clips that were longer than a row and were cut.
+        num_shorter: int. Clips that were shorter and were padded with zeros.
+        bad: dict of str to str. Key of each file that was skipped -> the reason.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    num_longer: int
+    num_shorter: int
+    bad: dict[str, str]
+
+    def fetch(
+        self,
+        indices: np.ndarray,
+        *,
+        offsets: np.ndarray | None = None,
+        num_samples: int | None = None,
+    ) -> np.ndarray:
+        """Read a batch of clips, or one crop of each.
+
+        Args:
+            indices: int array of shape (batch,). Rows, in any order, with repetitions.
+            offsets: int array of shape (batch,), or None for 0. First sample of each
+                crop.
+            num_samples: int > 0 or None. Length of the crops; None: the whole row.
+
+        Returns:
+            float32 array of shape (batch, num_samples), in [-1, 1].
+
+        Raises:
+            ValueError: A row does not exist, a crop reaches beyond its row, or the
+                shapes disagree.
+        """
+        indices = np.asarray(indices)
+        num_clips, length = self.samples.shape
+        if num_samples is None:
+            num_samples = length
+        if offsets is None:
+            offsets = np.zeros(len(indices), np.int64)
+        offsets = np.asarray(offsets)
+        if indices.ndim != 1 or offsets.shape != indices.shape:
+            raise ValueError(
+                "fetch expects indices and offsets of one shape (batch,); received"
+                f" {indices.shape} and {offsets.shape}."
+            )
+        if np.any((indices < 0) | (indices >= num_clips)):
+            raise ValueError(f"fetch expects rows 0 to {num_clips - 1}: {indices}.")
+        last = length - num_samples
+        if num_samples < 1 or np.any((offsets < 0) | (offsets > last)):
+            raise ValueError(
+                f"fetch expects crops within {length} samples; received num_samples="
+                f"{num_samples}, offsets={offsets}."
+            )
+        rows = np.asarray(self.samples)  # the plain view slices faster
+        batch = np.empty((len(indices), num_samples), np.float32)
+        for out, row, at in zip(batch, indices, offsets, strict=True):
+            np.divide(rows[row, at : at + num_samples], np.float32(FULL_SCALE), out=out)
+        return batch  # (batch, num_samples)
+
+
+def decode(
+    paths: Sequence[Path],
+    *,
+    keys: Sequence[str],
+    sample_rate: int,
+    seconds: float,
+    folder: Path,
+    skip_bad: bool = False,
+    num_workers: int | None = None,
+) -> Waveforms:
+    """Decode the clips of a data set into one file, or open it if it is there.
+
+    A call that was killed goes on where it was: every 256 clips what is done is
+    recorded. A second process that wants the same set waits for the first. The bytes
+    written do not depend on `num_workers`.
+
+    Args:
+        paths: sequence of Path. The audio files, one a clip.
+        keys: sequence of str. The clips' unique names, in the same order.
+        sample_rate: int > 0. Rate in Hz of the rows.
+        seconds: float > 0. Length of a row.
+        folder: Path. Where the set is kept; made if it is missing.
+        skip_bad: bool. Whether a file that `audio.read` refuses is left as a row of
+            zeros and listed in `bad`, instead of stopping.
+        num_workers: int > 0 or None. Threads; None: one for each core.
+
+    Returns:
+        Waveforms, row by row in the order of `paths`.
+
+    Raises:
+        AudioError: A file cannot be used, and `skip_bad` is False.
+        InputError: No clips, keys that do not fit, a length below one sample, or a disk
+            that has no room.
+    """
+    paths = [Path(path).absolute() for path in paths]
+    _check_keys(paths, keys)
+    num_samples = round(seconds * sample_rate)
+    if sample_rate <= 0 or num_samples < 1:
+        raise InputError(
+            "Clips need a sample rate and a length of at least one sample; got"
+            f" sample_rate={sample_rate}, seconds={seconds}."
+        )
+    folder = Path(folder)
+    place = folder / _fingerprint(paths, sample_rate, num_samples)
+    shape = (len(paths), num_samples)
+    if not _is_complete(place):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_one(place.with_suffix(".lock")):
+            if not _is_complete(place):
+                _check_room(place, shape)
+                _decode_all(
+                    paths,
+                    place=place,
+                    sample_rate=sample_rate,
+                    num_samples=num_samples,
+                    skip_bad=skip_bad,
+                    num_workers=num_workers or os.cpu_count() or 1,
+                )
+    index = files.read_json(place.with_suffix(".json"))
+    if index["bad"] and not skip_bad:
+        first = index["bad"][0]
+        num_good = len(paths) - len(index["bad"])
+        raise _stopped(f"{paths[first['row']]}: {first['reason']}", num_good)
+    return Waveforms(
+        samples=np.load(place.with_suffix(".npy"), mmap_mode="r", allow_pickle=False),
+        sample_rate=sample_rate,
+        num_longer=index["num_longer"],
+        num_shorter=index["num_shorter"],
+        bad={keys[entry["row"]]: entry["reason"] for entry in index["bad"]},
+    )
+
+
+def _check_keys(paths: Sequence[Path], keys: Sequence[str]) -> None:
+    if not paths:
+        raise InputError("There are no clips to decode: the list of files is empty.")
+    if len(keys) != len(paths):
+        raise InputError(
+            f"Every clip needs one key: got {len(paths)} files and {len(keys)} keys."
+        )
+    if len(set(keys)) != len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))
+        raise InputError(
+            f"Clips need unique keys; {twice!r} is there twice. Rename it."
+        )
+
+
+def _fingerprint(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
+    """Name a set by its settings and its files, as 16 hexadecimal digits."""
+    stamps = []
+    for path in paths:
+        # A file that cannot be read now may be there, or be allowed, at the next call.
+        readable = os.access(path, os.R_OK)
+        stat = path.stat() if readable else None
+        size, changed = (stat.st_size, stat.st_mtime_ns) if stat else (-1, -1)
+        stamps.append([os.fspath(path), size, changed])
+    content = json.dumps([_FORMAT, int(sample_rate), num_samples, stamps])
+    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _is_complete(place: Path) -> bool:
+    # The samples take their name last, so with them the set is whole.
+    return all(place.with_suffix(end).is_file() for end in (".json", ".npy"))
+
+
+@contextlib.contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Hold a lock that the system gives back when a process ends, however it ends."""
+    # The file stays: removing it would let two processes lock two files of one name.
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _logger.warning("Another process decodes the same clips: waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _check_room(place: Path, shape: tuple[int, int]) -> None:
+    needed = shape[0] * shape[1] * 2
+    partial = place.with_suffix(".partial.npy")
+    if partial.is_file():
+        needed -= partial.stat().st_blocks * 512  # POSIX counts blocks of 512 bytes
+    free = shutil.disk_usage(place.parent).free
+    if needed > free:
+        raise InputError(
+            f"Decoding {shape[0]} clips needs {needed:,} more bytes in {place.parent},"
+            f" and {free:,} are free. Make room, or choose another folder."
+        )
+
+
+def _decode_all(
+    paths: Sequence[Path],
+    *,
+    place: Path,
+    sample_rate: int,
+    num_samples: int,
+    skip_bad: bool,
+    num_workers: int,
+) -> None:
+    """Decode what is not done yet, then give the set its final names."""
+    partial, record = place.with_suffix(".partial.npy"), place.with_suffix(".done")
+    rows, done = _open_partial(partial, record, shape=(len(paths), num_samples))
+    bad: dict[int, str] = {}
+
+    def decode_row(row: int) -> int | audio.AudioError:
+        try:
+            waveform, _ = audio.read(paths[row], sample_rate=sample_rate)
+        except audio.AudioError as error:
+            return error
+        _store(waveform, rows[row])
+        # Resampling rounds the length: one sample is no difference.
+        difference = len(waveform) - num_samples
+        if abs(difference) <= 1:
+            return _FITS
+        return _LONGER if difference > 0 else _SHORTER
+
+    todo = np.flatnonzero(np.asarray(done) == _TODO).tolist()
+    with (
+        ThreadPoolExecutor(num_workers) as pool,
+        tqdm.tqdm(
+            total=len(paths),
+            initial=len(paths) - len(todo),
+            desc="decode",
+            unit="clip",
+            disable=None,
+        ) as progress,
+    ):
+        for at in range(0, len(todo), _BATCH):
+            batch = todo[at : at + _BATCH]
+            results = list(pool.map(decode_row, batch))
+            rows.flush()  # first the samples, then the word that they are there
+            for row, result in zip(batch, results, strict=True):
+                if isinstance(result, audio.AudioError):
+                    bad[row] = str(result).removeprefix(f"{paths[row]}: ")
+                else:
+                    done[row] = result
+            done.flush()
+            progress.update(len(batch))
+            if bad and not skip_bad:
+                row = min(bad)
+                num_good = np.count_nonzero(np.asarray(done))
+                raise _stopped(f"{paths[row]}: {bad[row]}", num_good)
+    _finish(place, np.asarray(done), bad, sample_rate=sample_rate)
+
+
+def _open_partial(
+    partial: Path, record: Path, *, shape: tuple[int, int]
+) -> tuple[np.memmap, np.memmap]:
+    """Open, or make, the rows and the record of which of them are done."""
+    # The record is made last, so with it the rows are a whole file.
+    if not (record.is_file() and partial.is_file()):
+        record.unlink(missing_ok=True)
+        rows = np.lib.format.open_memmap(partial, "w+", np.int16, shape)
+        rows.flush()
+        with files.replacing(record) as temporary:
+            temporary.write_bytes(bytes(shape[0]))
+    else:
+        rows = np.lib.format.open_memmap(partial, "r+")
+    return rows, np.memmap(record, np.uint8, "r+", shape=(shape[0],))
+
+
+def _store(waveform: np.ndarray, row: np.ndarray) -> None:
+    """Write a float waveform into a row of int16, cut or padded with zeros."""
+    waveform = audio.fix_length(waveform, len(row))
+    row[:] = np.rint(np.clip(waveform, -1, 1) * FULL_SCALE)
+
+
+def _finish(
+    place: Path, done: np.ndarray, bad: dict[int, str], *, sample_rate: int
+) -> None:
+    """Write the index, then rename the samples: from then on the set is complete."""
+    index = {
+        "format": _FORMAT,
+        "sample_rate": int(sample_rate),
+        "num_clips": len(done),
+        "num_longer": int(np.count_nonzero(done == _LONGER)),
+        "num_shorter": int(np.count_nonzero(done == _SHORTER)),
+        "bad": [{"row": row, "reason": reason} for row, reason in sorted(bad.items())],
+    }
+    files.write_json(place.with_suffix(".json"), index)
+    os.replace(place.with_suffix(".partial.npy"), place.with_suffix(".npy"))
+    place.with_suffix(".done").unlink()
+
+
+def _stopped(reason: str, num_good: int) -> audio.AudioError:
+    return audio.AudioError(
+        f"{reason} ({num_good} clips are decoded and kept. To leave bad files out, use"
+        " --skip-bad.)"
+    )

@@ -1,0 +1,282 @@
+"""What to do: one flat, frozen record of settings, and how experiments are found.
+
+An experiment is a module variable of `experiments/*.py` that holds an `Experiment`. The
+variable's name is the experiment's name:
+
+    openmic_gmp = _joint.but(head="gmp")
+
+`_joint` starts with an underscore and is therefore only a base for others.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import itertools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from tfhier.errors import InputError, close_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Settings of one row of a paper's table, at the paper's size and at a small one."""
+
+    # -- What it is called in tables
+    row: str = ""  # the method, in the paper's words
+    table: str = ""  # the table that the row stands in
+    baseline: str = ""  # experiment that differences are taken to
+    # The paper's figures in percent: {"fine": {"mAP": 86.0}, ...}
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    # -- Data
+    dataset: str = "openmic"
+    taxonomy: str = "openmic"  # a name of the package or the path of a CSV
+    coarse_negatives: Literal["observed", "certain"] = "observed"
+    validation_fraction: float = 0.15  # of the training clips
+    num_folds: int = 0  # > 0: cross-validation instead of the data set's own split
+    features: str = ""  # name of precomputed features to take instead of audio
+    clip_seconds: float = 10.0  # longer clips are cut, shorter ones padded
+    crop_seconds: float = 0.0  # > 0: train on random crops of this length
+
+    # -- Model
+    frontend: str = "panns_16k"
+    backbone: str = "cnn14"
+    width: float = 1.0  # multiplies every channel count of the backbone
+    head: str = "resatt"
+    spec_augment: bool = True
+
+    # -- Loss
+    fine_weight: float = 0.8  # lambda, Eq. 2: the rest is shared by the upper levels
+    consistency_weight: float = 0.0  # > 0 adds the consistency terms of Krause & Mueller
+
+    # -- Training
+    batch_size: int = 16
+    epochs: int = 30
+    learning_rate: float = 1e-4
+    warmup_epochs: int = 5
+    weight_decay: float = 1e-4
+    decoupled_weight_decay: bool = False  # False: L2 added to the gradient, as torch Adam
+    mixup_alpha: float = 0.0  # > 0: Beta(alpha, alpha) mixup of log-mels
+
+    # -- Runs
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    grid: Mapping[str, tuple] = field(default_factory=dict)  # setting -> values to try
+    # What the small profile changes, for a laptop or a small stand-in.
+    small: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(
+                    f"{name} must lie between {low} and {high}. Received: {value}"
+                )
+        if not self.seeds:
+            raise InputError("An experiment needs at least one seed.")
+        for name in ("grid", "small"):
+            for key in getattr(self, name):
+                _refuse_unknown(key, f"{name} names")
+
+    def but(self, **changes) -> "Experiment":
+        """Return the same experiment with some settings changed.
+
+        Raises:
+            InputError: A name is no setting; close ones are offered.
+        """
+        for name in changes:
+            _refuse_unknown(name, "there is")
+        return dataclasses.replace(self, **changes)
+
+    def profile(self, name: Literal["paper", "small"]) -> "Experiment":
+        """Return the experiment at the paper's size, or with its `small` changes made."""
+        if name == "paper":
+            return self
+        if name == "small":
+            return self.but(**self.small)
+        raise InputError(f"A profile is 'paper' or 'small'. Received: {name!r}")
+
+    def runs(self) -> Iterator["Experiment"]:
+        """Yield the experiment once for every point of its grid, with an empty grid."""
+        for values in itertools.product(*self.grid.values()):
+            yield self.but(grid={}, **dict(zip(self.grid, values, strict=True)))
+
+    def settings(self) -> dict:
+        """Return what decides a run's numbers, as plain JSON values."""
+        skipped = {"row", "table", "baseline", "paper", "seeds", "grid", "small"}
+        return {
+            item.name: getattr(self, item.name)
+            for item in dataclasses.fields(self)
+            if item.name not in skipped
+        }
+
+
+_RANGES = (
+    ("validation_fraction", 0.01, 0.9),
+    ("num_folds", 0, 1000),
+    ("clip_seconds", 0.05, 3600.0),
+    ("crop_seconds", 0.0, 3600.0),
+    ("width", 0.01, 16.0),
+    ("fine_weight", 0.0, 1.0),
+    ("consistency_weight", 0.0, 1e6),
+    ("batch_size", 1, 1_000_000),
+    ("epochs", 1, 1_000_000),
+    ("learning_rate", 0.0, 1e3),
+    ("warmup_epochs", 0, 1_000_000),
+    ("weight_decay", 0.0, 1e3),
+    ("mixup_alpha", 0.0, 1e3),
+)
+_FIELDS = {item.name: item for item in dataclasses.fields(Experiment)}
+
+
+def _refuse_unknown(name: str, where: str) -> None:
+    if name not in _FIELDS:
+        raise InputError(
+            f"Experiment has no setting '{name}' ({where} '{name}')."
+            f"{close_names(name, _FIELDS)} All settings: --print."
+        )
+
+
+def find(folder: str | Path) -> dict[str, Experiment]:
+    """Return all experiments of a folder by name, in the order they are written.
+
+    Every public variable of every `*.py` file (but `run.py`) that holds an `Experiment`
+    is one.
+
+    Raises:
+        InputError: The folder has no experiments, or two files use one name.
+    """
+    found, origin = {}, {}
+    for path in sorted(Path(folder).glob("*.py")):
+        if path.name == "run.py":
+            continue
+        for name, value in vars(_import_file(path)).items():
+            if not isinstance(value, Experiment) or name.startswith("_"):
+                continue
+            if name in found:
+                raise InputError(
+                    f"Two experiments are called '{name}': one in {origin[name]}, one in "
+                    f"{path}. Rename one of them."
+                )
+            found[name], origin[name] = value, path
+    if not found:
+        raise InputError(f"There are no experiments in {folder}.")
+    return found
+
+
+def describe(folder: str | Path) -> dict[str, str]:
+    """Return a sentence on every experiment of a folder."""
+    return {
+        name: f"{value.row or value.head} on {value.backbone}, {value.dataset}"
+        + (f" ({value.table})" if value.table else "")
+        for name, value in find(folder).items()
+    }
+
+
+def card(name: str, experiment: Experiment) -> str:
+    """Return all settings as text, the paper's and the small profile's side by side."""
+    small = experiment.profile("small")
+    lines = [f"{name}  {experiment.row} ({experiment.table})"]
+    lines.append(f"  {'':<24} {'paper':<28} small profile")
+    for item in dataclasses.fields(Experiment):
+        if item.name in ("row", "table", "paper", "small"):
+            continue
+        own, other = getattr(experiment, item.name), getattr(small, item.name)
+        changed = "" if own == other else f"{other!r}"
+        lines.append(f"  {item.name:<24} {own!r:<28} {changed}".rstrip())
+    return "\n".join(lines)
+
+
+def match(patterns: Sequence[str], experiments: Mapping[str, Experiment]) -> list[str]:
+    """Return the names that match any of the patterns (`openmic_*`), without repeats.
+
+    Raises:
+        InputError: A pattern matches nothing; close names are offered.
+    """
+    chosen: dict[str, None] = {}
+    for pattern in patterns:
+        matches = [name for name in experiments if fnmatchcase(name, pattern)]
+        if not matches:
+            raise InputError(
+                f"no experiment is called '{pattern}'."
+                f"{close_names(pattern, experiments)} All names: --list"
+            )
+        chosen.update(dict.fromkeys(matches))
+    return list(chosen)
+
+
+def override(experiment: Experiment, assignments: Sequence[str]) -> Experiment:
+    """Change settings by text, as `--set field=value` does.
+
+    A value is read as a Python literal, or as plain text where the setting holds text. Its
+    type must be the setting's own (a whole number may stand for a float). A setting that
+    the grid varied, or that the small profile changes, then holds everywhere.
+
+    Raises:
+        InputError: An assignment has no `=`, an unknown setting, or a value of a wrong
+            type.
+    """
+    changes = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--set takes field=value. Received: '{assignment}'")
+        _refuse_unknown(name, "--set")
+        changes[name] = _convert(name, text, getattr(experiment, name))
+    grid = {key: values for key, values in experiment.grid.items() if key not in changes}
+    small = {key: value for key, value in experiment.small.items() if key not in changes}
+    if "grid" in small:
+        small["grid"] = {k: v for k, v in small["grid"].items() if k not in changes}
+    return experiment.but(**{"grid": grid, "small": small, **changes})
+
+
+def _convert(name: str, text: str, current: object) -> object:
+    kind = type(current)
+    if kind is str:
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is tuple and isinstance(value, list | int):
+        value = tuple(value) if isinstance(value, list) else (value,)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(
+            f"--set {name} takes a value like {current!r} ({kind.__name__}). "
+            f"Received: '{text}'"
+        )
+    return value
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read seeds such as `0-7`, `3` or `0,2,5-6`.
+
+    Raises:
+        InputError: The text is nothing like that, or a range runs backwards.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--seeds takes numbers like 0-7 or 0,2,5. Received: '{text}'")
+        if dash and int(last) < int(first):
+            raise InputError(f"--seeds: {part.strip()} runs backwards. Received: '{text}'")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds names a seed twice. Received: '{text}'")
+    return tuple(seeds)
+
+
+def _import_file(path: Path):
+    name = f"tfhier_experiments_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,128 @@
+"""Files that are written whole or not at all, and the folder for what can be made again.
+
+A result is first written beside its place under a temporary name and then renamed, so a
+full disk, a kill or a second process never leaves half a file behind.
+"""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tfhier.errors import InputError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block succeeds.
+
+    Args:
+        path: str or Path. The file to write; its folder is made if it is missing.
+
+    Yields:
+        Path of the temporary file, with the suffix of `path`. It is removed when the
+        block raises, and `path` is then as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        # Keras chooses the format by the whole ending, ".weights.h5" included.
+        prefix=f".{path.name.split('.')[0]}-",
+        suffix="".join(path.suffixes[-2:]) or ".part",
+        dir=path.parent,
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; give them the rights of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file (UTF-8) whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: str | Path, content: object) -> None:
+    """Write JSON, indented and with a final newline, whole or not at all.
+
+    NaN becomes null, since JSON has none; tuples become lists.
+    """
+    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def _without_nan(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple | range):
+        return [_without_nan(value) for value in content]
+    if isinstance(content, float) and math.isnan(content):
+        return None
+    return content
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        InputError: The file is missing or is not JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}).") from None
+
+
+def cache_folder(*parts: str) -> Path:
+    """Return (and make) a folder for what can be made again at any time.
+
+    It lies under `$TFHIER_CACHE`, or `$XDG_CACHE_HOME/tfhier`, or `~/.cache/tfhier`.
+    """
+    root = os.environ.get("TFHIER_CACHE")
+    if not root:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        root = Path(base) / "tfhier"
+    folder = Path(root, *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, *, task: str) -> Iterator[None]:
+    """Hold a lock file, so that two processes never write the same results at once.
+
+    The lock is the operating system's and ends with the process, however it ends.
+
+    Args:
+        path: str or Path of the lock file.
+        task: str. What the holder does, for the message: "training openmic_gmp".
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"Another process is {task} ({path.parent} is locked). Wait for it, or "
+                "stop it first."
+            ) from None
+        yield

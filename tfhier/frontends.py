@@ -1,0 +1,46 @@
+"""Named front ends: what a published network hears."""
+
+from tfhier.layers.log_mel import LogMel
+
+# PANNs' published settings (pytorch/models.py, defaults of main.py). The 16-kHz ones are
+# also the paper's: 32-ms Hann window, 10-ms hop, 64 bands from 50 Hz to 8 kHz (Zhong et
+# al. 2023, Sec. 4.2).
+FRONTENDS: dict[str, dict] = {
+    "panns_16k": {
+        "sample_rate": 16_000,
+        "num_fft": 512,
+        "hop_length": 160,
+        "num_mels": 64,
+        "min_hertz": 50.0,
+        "max_hertz": 8_000.0,
+    },
+    "panns_32k": {
+        "sample_rate": 32_000,
+        "num_fft": 1024,
+        "hop_length": 320,
+        "num_mels": 64,
+        "min_hertz": 50.0,
+        "max_hertz": 14_000.0,
+    },
+}
+
+
+def build(name: str) -> LogMel:
+    """Return the front end of a name as a layer, waveform to log-mel.
+
+    Raises:
+        KeyError: There is no front end of that name.
+    """
+    return LogMel(name="log_mel", **FRONTENDS[name])
+
+
+def describe() -> dict[str, str]:
+    """Return a sentence on every front end."""
+    return {
+        name: (
+            f"{s['sample_rate']} Hz, {s['num_mels']} mels {s['min_hertz']:.0f}-"
+            f"{s['max_hertz']:.0f} Hz, {1000 * s['num_fft'] / s['sample_rate']:.0f}-ms Hann, "
+            f"{1000 * s['hop_length'] / s['sample_rate']:.0f}-ms hop"
+        )
+        for name, s in FRONTENDS.items()
+    }

@@ -1,0 +1,17 @@
+"""Keras layers of the house, one public class a file, usable on their own."""
+
+from tfhier.layers.grouped_average_pool import GroupedAveragePool
+from tfhier.layers.grouped_max_pool import GroupedMaxPool
+from tfhier.layers.log_mel import LogMel
+from tfhier.layers.residual_attention import ResidualAttention
+from tfhier.layers.soft_decision_tree import SoftDecisionTree
+from tfhier.layers.spec_augment import SpecAugment
+
+__all__ = [
+    "GroupedAveragePool",
+    "GroupedMaxPool",
+    "LogMel",
+    "ResidualAttention",
+    "SoftDecisionTree",
+    "SpecAugment",
+]

@@ -1,0 +1,203 @@
+"""How well scores agree with partly observed targets.
+
+Conventions
+-----------
+Scores are probabilities (clips, labels), targets 0 or 1 and `observed` a boolean mask of
+the same shape. Every metric of a label looks at the clips where that label was observed
+and at no others, as OpenMIC-2018's mask asks. The computations are scikit-learn's, as in
+Zhong et al. (2023, Sec. 4.3).
+
+A metric of a label that is not defined (average precision without a positive, ROC-AUC
+without both kinds) is NaN. Macro averages run over the defined labels and say how many
+they left out: they never replace NaN by 0 or 1.
+
+Metrics
+-------
+* `average_precision`: area under the precision-recall curve. Its macro mean is the mAP.
+* `roc_auc`: area under the ROC curve.
+* `f1`: F1 of the positive class at a threshold for each label.
+* `binary_crossentropy`: mean over the observed entries.
+* `violation_rate`: how often a label is on while its parent is off.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+# The macro figures of `evaluate`, in the order of the columns of the paper's Table 1.
+MACRO = ("roc_auc", "mAP", "f1")
+
+
+def validate(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> None:
+    """Check that scores, targets and mask fit together.
+
+    Raises:
+        ValueError: Shapes differ, a score is NaN or outside [0, 1], or an observed target
+            is neither 0 nor 1.
+    """
+    if not (scores.ndim == 2 and scores.shape == targets.shape == observed.shape):
+        raise ValueError(
+            "Scores, targets and observed must share one shape (clips, labels). "
+            f"Received: {scores.shape}, {targets.shape}, {observed.shape}"
+        )
+    if observed.dtype != bool:
+        raise ValueError(f"observed must be boolean. Received: dtype={observed.dtype}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{(~np.isfinite(scores)).sum()} scores are NaN or infinite.")
+    if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
+        raise ValueError(
+            "Scores must be probabilities in [0, 1] (did you pass logits?). Received: "
+            f"range [{scores.min():.3g}, {scores.max():.3g}]"
+        )
+    if not np.isin(targets[observed], (0, 1)).all():
+        raise ValueError("Observed targets must be 0 or 1 (did you pass soft labels?).")
+
+
+def average_precision(
+    scores: np.ndarray, targets: np.ndarray, observed: np.ndarray
+) -> np.ndarray:
+    """Return the average precision of every label (labels,), NaN without a positive."""
+
+    def of_label(label_scores: np.ndarray, label_targets: np.ndarray) -> float:
+        if not label_targets.any():
+            return np.nan
+        return average_precision_score(label_targets, label_scores)
+
+    return _per_label(of_label, scores, targets, observed)
+
+
+def roc_auc(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return the ROC-AUC of every label (labels,), NaN unless both kinds are there."""
+
+    def of_label(label_scores: np.ndarray, label_targets: np.ndarray) -> float:
+        if label_targets.all() or not label_targets.any():
+            return np.nan
+        return roc_auc_score(label_targets, label_scores)
+
+    return _per_label(of_label, scores, targets, observed)
+
+
+def f1(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    observed: np.ndarray,
+    *,
+    thresholds: np.ndarray,
+) -> np.ndarray:
+    """Return the F1 of every label (labels,) where a score at the threshold counts as on.
+
+    2 TP / (2 TP + FP + FN); NaN where no positive was observed. (The sheet of
+    AttentionMIC instead averages the F1 of presence and of absence.)
+    """
+    on = scores >= thresholds
+    positive = targets > 0
+    hits = (on & positive & observed).sum(axis=0)
+    errors = ((on != positive) & observed).sum(axis=0)
+    defined = (positive & observed).any(axis=0)
+    return np.where(defined, 2 * hits / np.maximum(2 * hits + errors, 1), np.nan)
+
+
+def binary_crossentropy(
+    scores: np.ndarray, targets: np.ndarray, observed: np.ndarray
+) -> float:
+    """Return the mean binary cross-entropy over the observed entries; NaN without one."""
+    if not observed.any():
+        return float("nan")
+    # The clip of keras.ops.binary_crossentropy, so that both tell the same loss.
+    inside = np.clip(scores[observed].astype(np.float64), 1e-7, 1 - 1e-7)
+    known = targets[observed]
+    return float(-np.mean(known * np.log(inside) + (1 - known) * np.log1p(-inside)))
+
+
+def violation_rate(
+    lower_on: np.ndarray, upper_on: np.ndarray, membership: np.ndarray
+) -> float:
+    """Return the share of (clip, child) decisions that are on under a parent that is off.
+
+    Args:
+        lower_on: bool array (clips, children).
+        upper_on: bool array (clips, parents).
+        membership: bool array (children, parents), see `Taxonomy.membership`.
+
+    Returns:
+        float in [0, 1], over all children that are on; 0.0 when none is.
+    """
+    all_parents_on = ~(~upper_on @ membership.T)
+    return float(np.mean(~all_parents_on[lower_on])) if lower_on.any() else 0.0
+
+
+def evaluate(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    observed: np.ndarray,
+    *,
+    thresholds: np.ndarray | None = None,
+    labels: Sequence[str] | None = None,
+) -> dict:
+    """Return every metric of one level.
+
+    Args:
+        scores: float array (clips, labels) in [0, 1].
+        targets: float array of the same shape, 0 or 1 where observed.
+        observed: bool array of the same shape.
+        thresholds: float array (labels,), fitted on validation clips (never on these).
+            Defaults to 0.5 for all.
+        labels: Names of the labels. Defaults to their numbers.
+
+    Returns:
+        Dict of floats `roc_auc`, `mAP`, `f1` (macro means over the labels for which they
+        are defined), `loss` (binary cross-entropy), ints `num_clips`, `num_observed`,
+        `num_undefined` (labels without a defined AP or ROC-AUC) and `per_label`: dict of
+        label -> its `average_precision`, `roc_auc`, `f1`, `threshold`, `num_positive`,
+        `num_negative`.
+
+    Raises:
+        ValueError: See `validate`.
+    """
+    validate(scores, targets, observed)
+    num_labels = scores.shape[1]
+    thresholds = np.full(num_labels, 0.5) if thresholds is None else thresholds
+    labels = [str(i) for i in range(num_labels)] if labels is None else labels
+    columns = {
+        "average_precision": average_precision(scores, targets, observed),
+        "roc_auc": roc_auc(scores, targets, observed),
+        "f1": f1(scores, targets, observed, thresholds=thresholds),
+        "threshold": np.asarray(thresholds, np.float64),
+    }
+    positive = ((targets > 0) & observed).sum(axis=0)
+    negative = observed.sum(axis=0) - positive
+    undefined = np.isnan(columns["average_precision"]) | np.isnan(columns["roc_auc"])
+    return {
+        "roc_auc": _macro(columns["roc_auc"]),
+        "mAP": _macro(columns["average_precision"]),
+        "f1": _macro(columns["f1"]),
+        "loss": binary_crossentropy(scores, targets, observed),
+        "num_clips": int(len(scores)),
+        "num_observed": int(observed.sum()),
+        "num_undefined": int(undefined.sum()),
+        "per_label": {
+            label: {
+                **{name: float(values[i]) for name, values in columns.items()},
+                "num_positive": int(positive[i]),
+                "num_negative": int(negative[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+    }
+
+
+def _per_label(of_label, scores, targets, observed) -> np.ndarray:
+    """Apply a metric of two vectors to every label's observed clips."""
+    return np.array(
+        [
+            of_label(scores[seen, i], targets[seen, i] > 0)
+            for i, seen in enumerate(observed.T)
+        ]
+    )
+
+
+def _macro(values: np.ndarray) -> float:
+    """Mean over the defined labels; NaN when there is none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")

@@ -1,0 +1,264 @@
+"""A study: experiments run on one data set, told on the console and in report pages.
+
+This is what `experiments/run.py` opens. It finds the data, says what stands in for what,
+runs every experiment, and puts those of one table side by side.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tfhier import baseline, compare, console, frontends, report, tagger
+from tfhier.data import bundle as bundles
+from tfhier.data.clips import Clips
+from tfhier.errors import InputError
+from tfhier.experiment import Experiment
+from tfhier.files import write_json
+from tfhier.metrics import MACRO
+from tfhier.taxonomy import Taxonomy
+from tfhier.train import sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a study is run.
+
+    Args:
+        data: "auto", "embedded" or a path in the data set's layout.
+        profile: "paper", "small", or "auto": the paper's settings on the published data
+            set, the small profile on anything else.
+        seeds: Seeds in place of the experiments' own; None keeps those.
+        output: Folder of the results.
+        fresh: Whether to delete earlier results of the same experiments first.
+        test_only: Whether to evaluate saved models without training.
+        skip_bad: Whether to leave unreadable audio files out.
+        command: What the user typed, for the record.
+    """
+
+    data: str = "auto"
+    profile: Literal["auto", "paper", "small"] = "auto"
+    seeds: tuple[int, ...] | None = None
+    output: Path = Path("saved_models")
+    fresh: bool = False
+    test_only: bool = False
+    skip_bad: bool = False
+    command: str = ""
+
+
+def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
+    """Run experiments one after the other; return their summaries.
+
+    Experiments that need what the data does not have (precomputed features) are set aside
+    with a word, unless they were asked for alone.
+
+    Raises:
+        InputError: See the parts; nothing half-written is left behind.
+    """
+    clips_of = {
+        dataset: bundles.find_clips(experiment, options.data)
+        for dataset, experiment in {e.dataset: e for e in experiments.values()}.items()
+    }
+    jobs, summaries = {}, []
+    cache: dict[tuple, bundles.Bundle] = {}
+    for name, experiment in experiments.items():
+        clips = clips_of[experiment.dataset]
+        lacking = _lacking(experiment, clips)
+        if lacking and len(experiments) > 1:
+            console.line("left out", f"{name}: {clips.name} has no {lacking}")
+            continue
+        job = _job(name, experiment, clips, options, cache)
+        _introduce(job)
+        summary = sweep.run(job, fresh=options.fresh, test_only=options.test_only)
+        jobs[name] = job
+        summaries.append(summary)
+        _conclude(job, summary)
+    _compare(jobs, summaries, options)
+    return summaries
+
+
+def _lacking(experiment: Experiment, clips: Clips) -> str:
+    if experiment.features and experiment.features not in clips.features:
+        return f"features '{experiment.features}'"
+    if not experiment.features and clips.paths is None:
+        return "audio"
+    return ""
+
+
+def _job(
+    name: str,
+    experiment: Experiment,
+    clips: Clips,
+    options: Options,
+    cache: dict[tuple, bundles.Bundle],
+) -> sweep.Job:
+    profile = options.profile
+    if profile == "auto":
+        profile = "paper" if clips.kind == "published" else "small"
+    chosen = experiment.profile(profile)
+    if options.seeds is not None:
+        chosen = chosen.but(seeds=options.seeds)
+    tagger.check_names(chosen)
+    taxonomy = Taxonomy.read(chosen.taxonomy)
+    sample_rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
+    key = (
+        chosen.dataset, chosen.taxonomy, chosen.features, chosen.clip_seconds,
+        sample_rate, chosen.coarse_negatives,
+    )  # fmt: skip
+    if key not in cache:
+        cache[key] = bundles.build(
+            clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
+        )
+    return sweep.Job(
+        name=name,
+        profile=profile,
+        experiment=chosen,
+        paper=experiment,
+        bundle=cache[key],
+        folder=options.output / (name + suffix(clips)),
+        command=options.command,
+    )
+
+
+def suffix(clips: Clips) -> str:
+    """Return what tells a folder of results on other data from the real thing's."""
+    if clips.kind == "published":
+        return ""
+    slug = "embedded" if clips.kind == "embedded" else clips.name
+    return "@" + "".join(c if c.isalnum() or c in "-_." else "-" for c in slug)
+
+
+def _introduce(job: sweep.Job) -> None:
+    clips, experiment = job.bundle.clips, job.experiment
+    print(f"\n{job.name}  {experiment.row} ({experiment.table})", flush=True)
+    if clips.kind == "embedded":
+        module = bundles.module_of(experiment.dataset)
+        console.line(
+            "data",
+            f"{module.NAME} is not in {module.default_folder()}: training on the "
+            f"{clips.name}, {len(clips)} SYNTHETIC clips",
+        )
+        console.line("", "for the paper's data:  tfhier prepare " + experiment.dataset)
+    else:
+        console.line("data", f"{clips.name}, {len(clips)} clips")
+    for note in job.bundle.notes:
+        console.line("", note)
+    seeds = ",".join(map(str, experiment.seeds))
+    console.line(
+        "profile",
+        f"{job.profile}: {settings_in_brief(experiment)}, seeds {seeds}",
+    )
+    if job.profile != "paper":
+        paper_seeds = f"{job.paper.seeds[0]}-{job.paper.seeds[-1]}"
+        console.line(
+            "", f"paper: {settings_in_brief(job.paper)}, seeds {paper_seeds}"
+        )
+
+
+def settings_in_brief(experiment: Experiment) -> str:
+    """Return the settings that a small profile usually changes, in one line."""
+    weights = experiment.grid.get("fine_weight", (experiment.fine_weight,))
+    width = "" if experiment.width == 1 else f" at width {experiment.width:g}"
+    if experiment.features:
+        inputs = f"features {experiment.features}"
+    elif experiment.crop_seconds:
+        inputs = f"{experiment.crop_seconds:g}-s crops"
+    else:
+        inputs = f"{experiment.clip_seconds:g}-s clips"
+    return (
+        f"{experiment.backbone}{width}, {inputs}, {experiment.epochs} epochs, fine weight "
+        f"{'/'.join(f'{weight:.2f}' for weight in weights)}"
+    )
+
+
+def _conclude(job: sweep.Job, summary: dict) -> None:
+    print()
+    print(result_table([summary]))
+    if summary["chosen"]:
+        setting = ", ".join(f"{k}={v}" for k, v in summary["chosen"].items())
+        console.line("chosen", f"{setting}, by validation loss of the fine tags")
+    console.line("report", str(report.write(job.folder, job.bundle)))
+
+
+def result_table(summaries: Sequence[dict], part: str = "test") -> str:
+    """Return yardstick and experiments as aligned text, the paper's figures beside."""
+    levels = list(summaries[0][part])
+    has_paper = any(summary["paper"] for summary in summaries)
+    header = [summaries[0]["data"]["name"], *(f"{level} mAP" for level in levels)]
+    if has_paper:
+        header += [f"paper {level}" for level in levels]
+    yardstick = summaries[0]["yardstick"]
+    rows = [
+        [
+            yardstick["name"],
+            *(console.percent_with_std(yardstick[part][level]["mAP"]) for level in levels),
+        ]
+    ]
+    for summary in summaries:
+        rows.append(
+            [
+                summary["experiment"],
+                *(console.percent_with_std(summary[part][level]["mAP"]) for level in levels),
+            ]
+        )
+    if has_paper:
+        rows[0] += [""] * len(levels)
+        for row, summary in zip(rows[1:], summaries, strict=True):
+            row += [
+                f"{summary['paper'][level]['mAP']:.1f}" if level in summary["paper"] else "-"
+                for level in levels
+            ]
+    return console.table(header, rows)
+
+
+def _compare(
+    jobs: Mapping[str, sweep.Job], summaries: Sequence[dict], options: Options
+) -> None:
+    """Put the experiments of each table side by side."""
+    for title in dict.fromkeys(summary["table"] for summary in summaries):
+        group = [summary for summary in summaries if summary["table"] == title]
+        if len(group) < 2:
+            continue
+        print(f"\n{title}\n\n{result_table(group)}")
+        job = jobs[group[0]["experiment"]]
+        by_name = {summary["experiment"]: summary for summary in group}
+        reference = by_name.get(group[0]["baseline"])
+        if reference is not None:
+            print(f"\n{difference_table(group, reference)}")
+        folder = options.output / (slug(title) + suffix(job.bundle.clips))
+        console.line("report", str(report.write_comparison(folder, title, group)))
+
+
+def difference_table(
+    summaries: Sequence[dict], reference: dict, part: str = "test"
+) -> str:
+    """Return paired differences to the baseline in points, with 95 % intervals."""
+    levels = list(reference[part])
+    header = [
+        f"minus {reference['experiment']}",
+        *(f"{level} {metric}" for level in levels for metric in ("mAP", "f1")),
+    ]
+    rows = []
+    for summary in summaries:
+        if summary["experiment"] == reference["experiment"]:
+            continue
+        found = compare.paired_differences(summary, reference, part=part)
+        rows.append(
+            [
+                summary["experiment"],
+                *(
+                    console.interval(found[level][metric])
+                    for level in levels
+                    for metric in ("mAP", "f1")
+                ),
+            ]
+        )
+    return console.table(header, rows)
+
+
+def slug(title: str) -> str:
+    """Return a title as a folder name."""
+    words = "".join(c.lower() if c.isalnum() else " " for c in title).split()
+    return "-".join(words)

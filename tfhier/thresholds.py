@@ -1,0 +1,83 @@
+"""Tag-wise thresholds: fitted on validation clips, applied everywhere the same.
+
+A score at or above its label's threshold means that the tag is given.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfhier.errors import InputError
+from tfhier.files import read_json, write_json
+from tfhier.taxonomy import Taxonomy
+
+# What a label gets that has no observed positive or no observed negative to fit on.
+DEFAULT = 0.5
+
+
+def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return for every label the threshold with the highest F1.
+
+    Candidates are the midpoints between neighbouring scores of the label's observed
+    clips, so that a threshold never lies on a score. Of equally good ones the median is
+    taken.
+
+    Args:
+        scores: float array (clips, labels) in [0, 1], of validation clips.
+        targets: float array of the same shape, 0 or 1.
+        observed: bool array of the same shape.
+
+    Returns:
+        float array (labels,) in (0, 1); 0.5 where a label was not observed as both
+        positive and negative.
+    """
+    return np.array(
+        [_best(scores[seen, i], targets[seen, i] > 0) for i, seen in enumerate(observed.T)]
+    )
+
+
+def _best(scores: np.ndarray, positive: np.ndarray) -> float:
+    if positive.all() or not positive.any():
+        return DEFAULT
+    order = np.argsort(-scores, kind="stable")
+    scores, positive = scores[order].astype(np.float64), positive[order]
+    num_on = np.arange(1, len(scores) + 1)
+    f1 = 2 * np.cumsum(positive) / (num_on + positive.sum())
+    # Below the last of equal scores there is a gap to put a threshold into.
+    below = np.append(scores[1:], 0.0)
+    gap = scores > below
+    if not gap.any():
+        return DEFAULT
+    best = np.flatnonzero(gap & (f1 >= f1[gap].max() - 1e-12))
+    middle = best[(len(best) - 1) // 2]
+    return float((scores[middle] + below[middle]) / 2)
+
+
+def write(path: str | Path, thresholds: dict[str, np.ndarray], taxonomy: Taxonomy) -> None:
+    """Write thresholds as JSON: level -> label -> threshold."""
+    table = {
+        level: dict(
+            zip(taxonomy.labels_of(level), map(float, thresholds[level]), strict=True)
+        )
+        for level in taxonomy.levels
+    }
+    write_json(path, table)
+
+
+def read(path: str | Path, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
+    """Read thresholds written by `write`; labels are matched by name.
+
+    Raises:
+        InputError: The file does not hold exactly the levels and labels of the taxonomy.
+    """
+    table = read_json(path)
+    expected = {level: set(taxonomy.labels_of(level)) for level in taxonomy.levels}
+    if {level: set(labels) for level, labels in table.items()} != expected:
+        raise InputError(
+            f"{path} holds thresholds of other levels or labels than the taxonomy's "
+            f"({', '.join(taxonomy.levels)}). Evaluate the model again with --test-only."
+        )
+    return {
+        level: np.array([table[level][label] for label in taxonomy.labels_of(level)])
+        for level in taxonomy.levels
+    }

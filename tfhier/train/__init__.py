@@ -1,0 +1,1 @@
+"""Training: one run, and sweeps over seeds and settings."""

@@ -1,0 +1,272 @@
+"""One run: train a tagger with one seed, keep its best epoch, survive any kill.
+
+A run's folder holds `experiment.json` (what was asked), while it trains a `checkpoint/`,
+and when it is done `best.keras`, `taxonomy.csv`, `history.csv` and what `evaluate` adds.
+
+Everything random is a function of (seed, epoch, step), and model, optimizer and history
+are saved after every epoch. A killed run starts its unfinished epoch anew and ends with
+the same numbers as an uninterrupted one.
+"""
+
+import csv
+import io
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from tfhier import evaluate, losses, metrics, tagger
+from tfhier.data.bundle import Bundle
+from tfhier.data.pipeline import steps_per_epoch, training_batches
+from tfhier.errors import InputError
+from tfhier.experiment import Experiment
+from tfhier.files import read_json, replacing, write_json, write_text
+from tfhier.train.optimizer import adam
+from tfhier.train.schedules import LinearWarmup
+from tfhier.train.trainer import Trainer
+
+
+class Progress(Protocol):
+    """What a progress display is told (`console.TrainingBar` is one)."""
+
+    def begin(self, epoch: int) -> None:
+        """Training begins, with this epoch (above 0 when it resumes)."""
+
+    def step(self, epoch: int, loss: float) -> None:
+        """A training step is done."""
+
+    def epoch(self, row: dict) -> None:
+        """An epoch is done: a row of the history."""
+
+
+def request(experiment: Experiment, bundle: Bundle, *, seed: int, fold: int) -> dict:
+    """Return what decides a run's numbers, for `experiment.json`."""
+    return {
+        **experiment.settings(),
+        "seed": seed,
+        "fold": fold,
+        "data": bundle.clips.name,
+        "num_clips": len(bundle.clips),
+    }
+
+
+def is_done(folder: Path, wanted: dict) -> bool:
+    """Return whether a folder holds the finished run.
+
+    Raises:
+        InputError: It holds a run of other settings; they are named.
+    """
+    if not (folder / "experiment.json").is_file():
+        return False
+    there = read_json(folder / "experiment.json")
+    differing = [
+        f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
+        for name in sorted(set(there) | set(wanted))
+        if there.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise InputError(
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. Start over "
+            "with --fresh, or keep both with another --output folder."
+        )
+    return (folder / "metrics.json").is_file() and (folder / "best.keras").is_file()
+
+
+def train(
+    experiment: Experiment,
+    bundle: Bundle,
+    folder: Path,
+    *,
+    seed: int,
+    fold: int,
+    parts: np.ndarray,
+    progress: Progress,
+) -> None:
+    """Train one run, from its checkpoint if there is one, and save its best epoch.
+
+    Args:
+        experiment: Experiment with an empty grid.
+        bundle: Bundle of its data.
+        folder: Path of the run.
+        seed: int. Of weights, order, crops and augmentation.
+        fold: int. Of the cross-validation; 0 without.
+        parts: str array (clips,), see `Bundle.deal`.
+        progress: Progress to be told.
+
+    Raises:
+        InputError: The loss became NaN or infinite.
+    """
+    write_json(
+        folder / "experiment.json", request(experiment, bundle, seed=seed, fold=fold)
+    )
+    keras.utils.clear_session()
+    frontend, body = tagger.build(
+        experiment, bundle.taxonomy, feature_shape=bundle.feature_shape, seed=seed
+    )
+    training = np.flatnonzero(parts == "train")
+    steps = steps_per_epoch(len(training), experiment.batch_size)
+    trainer = _trainer(experiment, bundle, frontend, body, steps=steps, seed=seed)
+    keeper = _Keeper(
+        folder / "checkpoint", bundle, np.flatnonzero(parts == "validation"), progress
+    )
+    first_epoch = keeper.restore(trainer)
+    progress.begin(first_epoch)
+    if first_epoch < experiment.epochs:
+        batches = training_batches(
+            bundle.source,
+            training,
+            bundle.labellings,
+            batch_size=experiment.batch_size,
+            seed=seed,
+            first_epoch=first_epoch,
+            num_epochs=experiment.epochs,
+            clip_samples=bundle.clip_samples,
+            crop_samples=crop_samples(experiment, bundle, frontend),
+        )
+        trainer.fit(
+            batches,
+            initial_epoch=first_epoch,
+            epochs=experiment.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keeper,
+                keras.callbacks.TensorBoard(
+                    folder / "tensorboard", write_graph=False, update_freq="epoch"
+                ),
+            ],
+        )
+    keeper.load_best(trainer)
+    with replacing(folder / "best.keras") as temporary:
+        tagger.end_to_end(frontend, body).save(temporary)
+    bundle.taxonomy.write(folder / "taxonomy.csv")
+    write_text(folder / "history.csv", _to_csv(keeper.history))
+    shutil.rmtree(folder / "checkpoint")
+
+
+def crop_samples(experiment: Experiment, bundle: Bundle, frontend) -> int:
+    """Return the length of training crops in samples; 0 for whole clips or features."""
+    if frontend is None or not experiment.crop_seconds:
+        return 0
+    wanted = round(experiment.crop_seconds * frontend.sample_rate)
+    return wanted if wanted < bundle.clip_samples else 0
+
+
+def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Trainer:
+    trainer = Trainer(
+        body,
+        frontend,
+        taxonomy=bundle.taxonomy,
+        mixup_alpha=experiment.mixup_alpha,
+        consistency_weight=experiment.consistency_weight,
+        seed=seed,
+    )
+    rate = LinearWarmup(experiment.learning_rate, experiment.warmup_epochs * steps)
+    trainer.compile(
+        optimizer=adam(
+            rate,
+            weight_decay=experiment.weight_decay,
+            decoupled=experiment.decoupled_weight_decay,
+        ),
+        loss=losses.masked(bundle.taxonomy),
+        loss_weights=losses.level_weights(
+            bundle.taxonomy, fine_weight=experiment.fine_weight
+        ),
+    )
+    return trainer
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Validates, keeps the best epoch and the checkpoint, and stops on NaN.
+
+    The checkpoint is `state.json`, which names the weight files that belong to it: it is
+    renamed into place last, so a kill leaves the previous state whole.
+    """
+
+    def __init__(self, folder: Path, bundle: Bundle, rows: np.ndarray, progress: Progress):
+        super().__init__()
+        self.folder = folder
+        self.bundle = bundle
+        self.rows = rows
+        self.progress = progress
+        self.history: list[dict] = []
+        self.best = ""
+        self.epoch = 0
+
+    @property
+    def _select(self) -> str:
+        return f"val_{self.bundle.taxonomy.fine}_loss"
+
+    def restore(self, trainer: Trainer) -> int:
+        """Load the checkpoint if there is one; return the epoch to begin with."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        trainer.optimizer.build(trainer.trainable_variables)
+        if not (self.folder / "state.json").is_file():
+            return 0
+        state = read_json(self.folder / "state.json")
+        trainer.load_weights(self.folder / state["last"])
+        self.history, self.best = state["history"], state["best"]
+        return len(self.history)
+
+    def load_best(self, trainer: Trainer) -> None:
+        """Load the weights of the epoch with the lowest validation loss."""
+        trainer.load_weights(self.folder / self.best)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.model.reseed(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not np.isfinite(loss):
+            raise InputError(
+                f"The loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}. "
+                "Training stopped; the last whole epoch is kept. Try a lower learning "
+                "rate (--set learning_rate=...) and look for broken clips."
+            )
+        self.progress.step(self.epoch, loss)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, "loss": float(logs["loss"]), **self._validate()}
+        self.history.append(row)
+        logs.update(row)  # for TensorBoard
+        logs.pop("epoch")
+        last = f"epoch{epoch}.weights.h5"
+        with replacing(self.folder / last) as temporary:
+            self.model.save_weights(temporary, overwrite=True)
+        losses_so_far = [_or_infinite(row[self._select]) for row in self.history]
+        if not self.best or losses_so_far[-1] < min(losses_so_far[:-1]):
+            self.best = last
+        state = {"last": last, "best": self.best, "history": self.history}
+        write_json(self.folder / "state.json", state)
+        for path in self.folder.glob("epoch*.weights.h5"):
+            if path.name not in (last, self.best):
+                path.unlink()
+        self.progress.epoch(row)
+
+    def _validate(self) -> dict[str, float]:
+        """Return exact metrics of the validation clips: no averages over batches."""
+        scores = evaluate.score(self.model, self.bundle, self.rows)
+        found = {}
+        for level, (targets, observed) in self.bundle.labellings.items():
+            result = metrics.evaluate(
+                scores[level], targets[self.rows], observed[self.rows]
+            )
+            found[f"val_{level}_loss"] = result["loss"]
+            found[f"val_{level}_mAP"] = result["mAP"]
+        return found
+
+
+def _or_infinite(loss: float | None) -> float:
+    return np.inf if loss is None or np.isnan(loss) else loss
+
+
+def _to_csv(history: list[dict]) -> str:
+    output = io.StringIO()
+    writer = csv.DictWriter(output, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return output.getvalue()

@@ -1,0 +1,276 @@
+"""A sweep: all runs of an experiment, the choice of a setting, and the summary of it.
+
+The experiment's folder holds one folder a run (`seed3/`, or `fine_weight=0.85/seed3/`
+where a grid is searched, and `fold2/` below that for cross-validation) and `metrics.json`,
+the summary: the chosen setting, its runs, their means, the paper's figures beside them,
+and where, when and on what the numbers were made.
+"""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import tfhier
+from tfhier import baseline, compare, console, evaluate, frontends
+from tfhier.data.bundle import Bundle
+from tfhier.experiment import Experiment
+from tfhier.files import locked, read_json, write_json
+from tfhier.train import run as training
+from tfhier.data.pipeline import steps_per_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One experiment on one data set at one profile, and where its results go.
+
+    Args:
+        name: str. Of the experiment.
+        profile: "paper" or "small".
+        experiment: Experiment at that profile.
+        paper: Experiment at the paper's size.
+        bundle: Bundle.
+        folder: Path of the results.
+        command: str. What the user typed, for the record.
+    """
+
+    name: str
+    profile: str
+    experiment: Experiment
+    paper: Experiment
+    bundle: Bundle
+    folder: Path
+    command: str
+
+    def deals(self):
+        """Yield (seed, fold) of every run of a setting."""
+        for seed in self.experiment.seeds:
+            for fold in range(max(1, self.experiment.num_folds)):
+                yield seed, fold
+
+    def run_folder(self, setting: Experiment, *, seed: int, fold: int) -> Path:
+        """Return the folder of one run."""
+        folder = self.folder
+        for field, values in self.experiment.grid.items():
+            if len(values) > 1:
+                folder /= f"{field}={getattr(setting, field)}"
+        folder /= f"seed{seed}"
+        return folder / f"fold{fold}" if self.experiment.num_folds else folder
+
+
+def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
+    """Train what is not trained yet, evaluate, choose, and write the summary.
+
+    Args:
+        job: Job.
+        fresh: bool. Whether to delete earlier results of the job first.
+        test_only: bool. Whether to evaluate the saved models again without training.
+
+    Returns:
+        The summary, as written to `metrics.json`.
+
+    Raises:
+        InputError: Another process works in the folder, it holds runs of other settings,
+            or a run failed.
+    """
+    with locked(job.folder / ".lock", task=f"working on {job.name}"):
+        if fresh:
+            _clear(job.folder)
+        settings = list(job.experiment.runs())
+        done = []
+        for number, setting in enumerate(settings):
+            for seed, fold in job.deals():
+                title = _title(job, setting, seed, fold)
+                result = _one(job, setting, seed, fold, title, test_only=test_only)
+                done.append({"number": number, "seed": seed, "fold": fold, **result})
+        summary = _summarise(job, settings, done)
+        write_json(job.folder / "metrics.json", summary)
+    # What was written, not what was computed: NaN is null in both.
+    return read_json(job.folder / "metrics.json")
+
+
+def _clear(folder: Path) -> None:
+    """Delete results, but not the lock that is being held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def _title(job: Job, setting: Experiment, seed: int, fold: int) -> str:
+    parts = [f"seed {seed}"]
+    if job.experiment.num_folds:
+        parts.append(f"fold {fold}")
+    parts += [
+        f"{field} {getattr(setting, field)}"
+        for field, values in job.experiment.grid.items()
+        if len(values) > 1
+    ]
+    return ", ".join(parts)
+
+
+def _one(
+    job: Job, setting: Experiment, seed: int, fold: int, title: str, *, test_only: bool
+) -> dict:
+    """Train or evaluate one run as needed; return its results."""
+    folder = job.run_folder(setting, seed=seed, fold=fold)
+    wanted = training.request(setting, job.bundle, seed=seed, fold=fold)
+    done = training.is_done(folder, wanted)
+    parts = job.bundle.deal(setting, seed=seed, fold=fold)
+    if test_only:
+        results = evaluate.evaluate_run(folder, job.bundle, parts)
+    elif done:
+        results = read_json(folder / "metrics.json")
+    else:
+        _train(job, setting, seed, fold, folder, parts, title)
+        results = evaluate.evaluate_run(folder, job.bundle, parts)
+    return {"folder": str(folder.relative_to(job.folder)), **results}
+
+
+def _train(
+    job: Job,
+    setting: Experiment,
+    seed: int,
+    fold: int,
+    folder: Path,
+    parts: np.ndarray,
+    title: str,
+) -> None:
+    bar = console.TrainingBar(
+        title,
+        num_epochs=setting.epochs,
+        steps_per_epoch=steps_per_epoch(
+            int((parts == "train").sum()), setting.batch_size
+        ),
+        levels=job.bundle.taxonomy.levels,
+    )
+    try:
+        training.train(
+            setting, job.bundle, folder, seed=seed, fold=fold, parts=parts, progress=bar
+        )
+    finally:
+        bar.close()
+
+
+def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
+    fine = job.bundle.taxonomy.fine
+    choice = [
+        {
+            "setting": {field: getattr(setting, field) for field in job.experiment.grid},
+            f"validation_{fine}_loss": compare.mean_and_std(
+                [
+                    result["validation"][fine]["loss"]
+                    for result in done
+                    if result["number"] == number
+                ]
+            )["mean"],
+        }
+        for number, setting in enumerate(settings)
+    ]
+    # The setting with the lowest validation loss for fine tags, Zhong et al., Sec. 4.2.
+    best = _lowest([entry[f"validation_{fine}_loss"] for entry in choice])
+    chosen = [
+        {key: value for key, value in result.items() if key != "number"}
+        for result in done
+        if result["number"] == best
+    ]
+    losses = [result["validation"][fine]["loss"] for result in chosen]
+    summary = {
+        "experiment": job.name,
+        "row": job.experiment.row,
+        "table": job.experiment.table,
+        "baseline": job.experiment.baseline,
+        "command": job.command,
+        "profile": job.profile,
+        "settings": {**settings[best].settings(), "seeds": list(job.experiment.seeds)},
+        "paper_settings": {
+            **job.paper.settings(),
+            "seeds": list(job.paper.seeds),
+            "grid": job.paper.grid,
+        },
+        "data": describe_data(job.bundle),
+        "machine": describe_machine(),
+        "choice": choice,
+        "chosen": choice[best]["setting"],
+        "best_run": chosen[_lowest(losses)]["folder"],
+        "runs": chosen,
+        "paper": job.experiment.paper,
+        "yardstick": {"name": baseline.NAME, **_yardstick(job, settings[best])},
+    }
+    for part in ("test", "test_truth"):
+        if part in chosen[0]:
+            summary[part] = compare.aggregate(chosen, part)
+    return summary
+
+
+def _lowest(losses: list[float | None]) -> int:
+    """Position of the lowest loss; undefined ones never win over defined ones."""
+    known = [np.inf if loss is None or np.isnan(loss) else loss for loss in losses]
+    return int(np.argmin(known))
+
+
+def _yardstick(job: Job, setting: Experiment) -> dict:
+    """Logistic regression on the same clips and deals, computed once a folder."""
+    path = job.folder / "yardstick.json"
+    deals = list(job.deals()) if setting.num_folds else [(0, 0)]
+    wanted = {
+        "frontend": setting.frontend,
+        "deals": [list(deal) for deal in deals],
+        **{
+            name: training.request(setting, job.bundle, seed=0, fold=0)[name]
+            for name in (
+                "data", "num_clips", "features", "clip_seconds", "taxonomy",
+                "coarse_negatives", "validation_fraction", "num_folds",
+            )  # fmt: skip
+        },
+    }
+    if path.is_file() and (there := read_json(path))["of"] == wanted:
+        return there["results"]
+    frontend = None if setting.features else frontends.build(setting.frontend)
+    averages = baseline.time_averages(job.bundle, frontend)
+    results = [
+        baseline.logistic_regression(
+            job.bundle, job.bundle.deal(setting, seed=seed, fold=fold), averages
+        )
+        for seed, fold in deals
+    ]
+    found = {part: compare.aggregate(results, part) for part in results[0]}
+    write_json(path, {"of": wanted, "results": found})
+    return found
+
+
+def describe_data(bundle: Bundle) -> dict:
+    """Return what a reader must know of the data that numbers were made on."""
+    clips = bundle.clips
+    return {
+        "name": clips.name,
+        "kind": clips.kind,
+        "num_clips": len(clips),
+        "num_train": int((clips.parts == "train").sum()),
+        "num_test": int((clips.parts == "test").sum()),
+        "observed_per_clip": float(clips.observed.sum() / len(clips)),
+        "positive_share": float(clips.targets[clips.observed].mean()),
+        "notes": list(bundle.notes),
+    }
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Return date, processor and versions, to stand beside every figure."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": platform.processor() or platform.machine(),
+        "num_cores": os.cpu_count(),
+        "gpus": len(keras.distribution.list_devices("gpu")),
+        "python": platform.python_version(),
+        "tensorflow": importlib.metadata.version("tensorflow"),
+        "keras": keras.__version__,
+        "tfhier": tfhier.__version__,
+    }
+
