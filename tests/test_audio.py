@@ -1,6 +1,7 @@
 """Audio files: what is read equals what was stored, and bad files say why."""
 
 import os
+import re
 import struct
 import sys
 from pathlib import Path
@@ -215,6 +216,19 @@ def test_an_mp3_without_a_length_is_read_as_far_as_it_goes(tmp_path, channels, t
     )
     path.write_bytes(tag + content[: len(content) // 2])
     assert 0.4 * len(whole) < len(audio.read(path)[0]) < 0.9 * len(whole)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_mpeg_version_without_a_length_is_read_whole(tmp_path, rate, channels):
+    path = tmp_path / "a.mp3"
+    sound = _noise(2 * rate, channels)
+    sound[:rate] *= 0.001
+    content = _store(path, sound, rate)
+    second = re.search(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", content[4:]).start() + 4
+    assert b"Xing" in content[:second]
+    path.write_bytes(content[second:])
+    assert 2 * rate <= len(audio.read(path)[0]) <= 2 * rate + 3 * 1152
 
 
 def test_an_mp3_with_tags_at_both_ends_is_whole(tmp_path):
@@ -475,6 +489,17 @@ def test_a_truncated_m4a_is_refused(tmp_path, flags):
     content = _encode(path, _noise(2 * 44_100), "aac", **flags)
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(audio.AudioError, match="a.m4a: is truncated"):
+        audio.read(path)
+
+
+def test_an_m4a_cut_between_two_packets_is_refused(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "a.m4a"
+    content = _encode(path, _noise(2 * 44_100), "aac", movflags="faststart")
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+    path.write_bytes(content[: packets[len(packets) // 2].pos])
+    with pytest.raises(audio.AudioError, match="is truncated: it declares"):
         audio.read(path)
 
 

@@ -65,8 +65,9 @@ def read(
 
     Returns:
         (waveform, sample_rate): float32 of shape (samples,), the mean of the channels,
-        and its rate in Hz. Files of integers lie in [-1, 1], save for what resampling
-        overshoots; files of floating-point numbers are as loud as they were stored.
+        and its rate in Hz. Files of integers lie in [-1, 1]; resampling and lossy
+        formats can overshoot it a little, and files of floating-point numbers are as
+        loud as they were stored.
 
     Raises:
         AudioError: The file is missing, a folder, not readable, empty, not audio,

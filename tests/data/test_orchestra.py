@@ -15,6 +15,7 @@ from tfhier.data.synthesis import Score, ringing
 from tfhier.errors import InputError
 
 RATE = 16_000
+WINDS = ("flute", "trombone", "trumpet", "clarinet")
 TONAL = sorted(set(instruments.INSTRUMENTS) - {"drums", "cymbals"})
 
 
@@ -93,9 +94,6 @@ def test_pitch_is_the_asked_one(name):
         assert abs(1200 * np.log2(found / hertz)) < allowed
 
 
-WINDS = ("flute", "trombone", "trumpet", "clarinet")
-
-
 @pytest.mark.parametrize("name", instruments.INSTRUMENTS)
 def test_every_instrument_sounds_in_every_window(name):
     for seed in range(4):
@@ -111,9 +109,12 @@ def test_every_instrument_sounds_in_every_window(name):
 def test_strings_decay_high_harmonics_first(name):
     pitch = instruments.INSTRUMENTS[name].low
     hertz = 440.0 * 2.0 ** ((pitch - 69) / 12)
-    wave = sound_of(name, pitch)
-    early = harmonics(wave[:1600], hertz, 12)[:, 1]
-    late = harmonics(wave[2400:4000], hertz, 12)[:, 1]
+    # Over many plucks, since the strings of a pair beat.
+    waves = [sound_of(name, pitch, seed=seed) for seed in range(6)]
+    early, late = (
+        sum(harmonics(wave[first : first + 1600], hertz, 12)[:, 1] for wave in waves)
+        for first in (0, 2400)
+    )
     assert late.sum() < early.sum()
     assert late[6:].sum() / early[6:].sum() < late[:2].sum() / early[:2].sum()
 
@@ -156,11 +157,14 @@ def test_piano_strings_are_stiff_and_cymbals_are_noise():
 
 def test_mandolin_strokes_are_a_tremolo_of_ten_to_fifteen_a_second():
     score, wave = tune_of("mandolin", 2, seconds=4.0)
-    assert 8 < len(score.starts) / 4.0 < 18
-    loud = np.sqrt(np.mean(wave[: 4 * RATE].reshape(-1, 160) ** 2, axis=1))  # 100 Hz
-    swing = np.abs(np.fft.rfft((loud - loud.mean()) * np.hanning(loud.size), 4096))
-    hertz = np.arange(swing.size) * 100 / 4096
-    assert 9 < hertz[hertz > 4][np.argmax(swing[hertz > 4])] < 16
+    rate = 1.0 / np.median(np.diff(score.starts))
+    assert 9.0 < rate < 16.0
+    starts = np.round(score.starts[1:-1] * RATE).astype(int)
+    before, after = (
+        np.mean(wave[starts[:, None] + shift + np.arange(320)] ** 2, axis=1)
+        for shift in (-320, 0)
+    )
+    assert np.mean(after > before) > 0.7
 
 
 def test_equal_seeds_make_equal_clips():
@@ -185,10 +189,10 @@ def test_clips_are_in_range_and_not_silent():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rate"), [(0.5, 16_000), (np.nan, 16_000), (5, 400)]
+    ("seconds", "rate"), [(0.5, 16_000), (np.nan, 16_000), (5, 400), (np.inf, 16_000)]
 )
-def test_too_small_clips_are_refused(seconds, rate):
-    with pytest.raises(InputError, match="at least 1 s and at least 8000 Hz"):
+def test_impossible_clips_are_refused(seconds, rate):
+    with pytest.raises(InputError, match="1 to 600 s and 8000 to 192,000 Hz"):
         orchestra.render_clip(0, seconds=seconds, sample_rate=rate)
 
 
@@ -235,6 +239,11 @@ def written(tmp_path_factory):
     return folder
 
 
+def table_of(folder):
+    text = (folder / "all-labels.csv").read_text(encoding="utf-8")
+    return list(csv.reader(text.splitlines()))
+
+
 def all_files(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -259,7 +268,7 @@ def test_layout_is_that_of_openmic(written):
     class_map = json.loads((written / "class-map.json").read_text())
     assert class_map == {label: i for i, label in enumerate(orchestra.LABELS)}
     assert list(orchestra.LABELS) == sorted(orchestra.LABELS)
-    header, *rows = csv.reader((written / "all-labels.csv").open(encoding="utf-8"))
+    header, *rows = table_of(written)
     assert header == ["sample_key", "part", *orchestra.LABELS]
     truth = np.array([row[2:] for row in rows], int)
     observed = data["Y_mask"]
@@ -271,7 +280,7 @@ def test_layout_is_that_of_openmic(written):
 
 
 def test_truth_is_what_is_rendered_for_part_and_index(written):
-    rows = list(csv.reader((written / "all-labels.csv").open(encoding="utf-8")))[1:]
+    rows = table_of(written)[1:]
     for number, seed in ((0, [4, 0, 0]), (14, [4, 1, 0])):
         wave, present = orchestra.render_clip(seed, seconds=1.5, sample_rate=RATE)
         assert rows[number][2:] == [str(int(value)) for value in present]
@@ -312,11 +321,15 @@ def test_leftovers_of_a_kill_are_removed_and_those_of_others_are_not(tmp_path):
 def test_an_equal_orchestra_finished_by_another_process_is_accepted(
     written, tmp_path, monkeypatch
 ):
+    replace = os.replace
+
     def finish_first(source, target):
+        if target.parent != tmp_path:
+            return replace(source, target)
         shutil.copytree(written, target)
         raise OSError("Directory not empty")
 
-    monkeypatch.setattr(orchestra.os, "replace", finish_first)
+    monkeypatch.setattr(os, "replace", finish_first)
     arguments = {"num_train": 14, "num_test": 6, "seconds": 1.5}
     monkeypatch.setattr(orchestra, "_fill", lambda *_: None)
     orchestra.write(tmp_path / "same", seed=4, **arguments)

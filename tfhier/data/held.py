@@ -46,16 +46,19 @@ def _bowed(
 
 
 def violin(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Small body with a singing resonance at 2 to 3 kHz."""
     body = ((280, 25, 2.0), (470, 40, 3.0), (1050, 120, 1.5), (2600, 600, 3.0))
     return _bowed(score, rng, body=body, rosin=3500)
 
 
 def cello(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """The violin's family, with the body's resonances low."""
     body = ((100, 12, 2.0), (180, 25, 3.0), (390, 60, 2.0), (900, 300, 1.5))
     return _bowed(score, rng, body=body, rosin=1800)
 
 
 def flute(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Few harmonics, much breath, a tremolo rather than a vibrato."""
     fall = rng.uniform(1.3, 2.0)
     wave, envelope, age = sustained(
         score,
@@ -69,10 +72,11 @@ def flute(score: Score, rng: np.random.Generator) -> np.ndarray:
     center = vary(rng, float(np.median(score.hertz)) * 1.5, 0.3)
     breath = noise(score, rng, lambda hertz: peaks(hertz, (center, center, 8.0)))
     chiff = 1.0 + 3.0 * np.exp(-np.maximum(age, 0) / 0.03)
-    return wave + vary(rng, 0.12, 0.6) * breath * envelope * chiff
+    return wave + vary(rng, 0.16, 0.5) * breath * envelope * chiff
 
 
 def clarinet(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Reed on a closed pipe: the even harmonics are weak."""
     even = rng.uniform(0.03, 0.12)
     slope = rng.uniform(1.0, 1.6)
 
@@ -94,6 +98,7 @@ def clarinet(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def saxophone(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Reed on a cone: all harmonics, breath, slides into the note."""
     size, slope = vary(rng, 1.0, 0.2), rng.uniform(1.0, 1.4)
 
     def spectrum(order, hertz, level):
@@ -112,7 +117,7 @@ def saxophone(score: Score, rng: np.random.Generator) -> np.ndarray:
     breath = noise(score, rng, lambda hertz: peaks(hertz, (1800, 900, 6.0)))
     reed = 1.0 + 4.0 * np.exp(-np.maximum(age, 0) / 0.02)
     # The reed beats: its noise comes in step with the wave.
-    return wave + vary(rng, 0.06, 0.6) * breath * envelope * reed * (0.5 + abs(wave))
+    return wave + vary(rng, 0.09, 0.5) * breath * envelope * reed * (0.5 + abs(wave))
 
 
 def _brass(
@@ -144,15 +149,18 @@ def _brass(
 
 
 def trombone(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Low brass that slides from note to note."""
     slide = {"vibrato": vary(rng, 8, 0.8), "glide": vary(rng, 0.06, 0.5)}
     return _brass(score, rng, bell=900, attack=0.035, **slide)
 
 
 def trumpet(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """High brass with a sharp attack and no slide."""
     return _brass(score, rng, bell=1900, attack=0.018, vibrato=vary(rng, 10, 0.8))
 
 
 def accordion(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Pairs of reeds that beat, under a moving bellows."""
     slope, beat = rng.uniform(0.7, 1.1), vary(rng, 14, 0.6)
     attack = vary(rng, 0.04)
 
@@ -171,6 +179,7 @@ def accordion(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def organ(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Sines at the drawbars' harmonics, key clicks, perhaps a rotating speaker."""
     bars = np.array([1, 2, 3, 4, 5, 6, 8])  # harmonics that a drawbar may add
     pulled = np.zeros(101)
     pulled[bars] = rng.random(7) ** 1.5
@@ -195,9 +204,10 @@ def organ(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def synthesizer(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Saw or square waves through a resonant low-pass filter that sweeps."""
     square = rng.random() < 0.5
     low, span = vary(rng, 350, 0.8), rng.uniform(2.5, 4.5)
-    quality, rate, decay = rng.uniform(1, 5), rng.uniform(0.3, 3), vary(rng, 0.15, 1)
+    quality, rate, decay = rng.uniform(3, 8), rng.uniform(0.8, 4), vary(rng, 0.15, 1)
     wheel, apart = rng.uniform(0, 6.3), vary(rng, 9, 0.7)
 
     def spectrum(order, hertz, level):
@@ -228,6 +238,7 @@ def synthesizer(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def voice(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """A sung line: vowels that change inside the note, vibrato, consonants."""
     size, slope = vary(rng, 1.05, 0.25), rng.uniform(0.7, 1.2)
     vowels = rng.integers(len(VOWELS), size=(len(score.starts), 2))
     center = np.array(VOWELS, float)[vowels][..., 0] * size  # (notes, 2, formants)

@@ -24,28 +24,28 @@ class Instrument:
 
 
 INSTRUMENTS = {
-    "accordion": Instrument(held.accordion, 53, 84, ("chords", "melody")),
-    "banjo": Instrument(struck.banjo, 50, 79, ("fast",)),
-    "bass": Instrument(struck.bass, 28, 50, ("melody",)),
-    "cello": Instrument(held.cello, 36, 67, ("melody",)),
-    "clarinet": Instrument(held.clarinet, 50, 84, ("melody",)),
+    "accordion": Instrument(held.accordion, 57, 81, ("chords", "melody")),
+    "banjo": Instrument(struck.banjo, 52, 76, ("fast",)),
+    "bass": Instrument(struck.bass, 28, 46, ("melody",)),
+    "cello": Instrument(held.cello, 36, 60, ("melody",)),
+    "clarinet": Instrument(held.clarinet, 50, 74, ("melody",)),
     "cymbals": Instrument(struck.cymbals, 0, 3, ("beat",)),
     "drums": Instrument(struck.drums, 0, 3, ("beat",)),
-    "flute": Instrument(held.flute, 60, 91, ("melody",)),
-    "guitar": Instrument(struck.guitar, 40, 72, ("strum", "fast")),
+    "flute": Instrument(held.flute, 67, 91, ("melody",)),
+    "guitar": Instrument(struck.guitar, 40, 66, ("strum", "fast")),
     "mallet_percussion": Instrument(
-        struck.mallet_percussion, 55, 91, ("fast", "melody")
+        struck.mallet_percussion, 67, 93, ("fast", "melody")
     ),
-    "mandolin": Instrument(struck.mandolin, 55, 84, ("tremolo",)),
-    "organ": Instrument(held.organ, 43, 79, ("chords",)),
-    "piano": Instrument(struck.piano, 36, 84, ("chords", "fast", "melody")),
-    "saxophone": Instrument(held.saxophone, 49, 80, ("melody",)),
-    "synthesizer": Instrument(held.synthesizer, 40, 80, ("fast", "melody", "chords")),
-    "trombone": Instrument(held.trombone, 40, 68, ("melody",)),
-    "trumpet": Instrument(held.trumpet, 55, 84, ("melody",)),
-    "ukulele": Instrument(struck.ukulele, 60, 81, ("strum", "strum", "fast")),
-    "violin": Instrument(held.violin, 55, 91, ("melody",)),
-    "voice": Instrument(held.voice, 45, 76, ("melody",)),
+    "mandolin": Instrument(struck.mandolin, 62, 86, ("tremolo",)),
+    "organ": Instrument(held.organ, 43, 69, ("chords",)),
+    "piano": Instrument(struck.piano, 40, 80, ("chords", "fast", "melody")),
+    "saxophone": Instrument(held.saxophone, 49, 71, ("melody",)),
+    "synthesizer": Instrument(held.synthesizer, 40, 74, ("fast", "melody", "chords")),
+    "trombone": Instrument(held.trombone, 40, 62, ("melody",)),
+    "trumpet": Instrument(held.trumpet, 58, 81, ("melody",)),
+    "ukulele": Instrument(struck.ukulele, 62, 81, ("strum", "strum", "fast")),
+    "violin": Instrument(held.violin, 62, 91, ("melody",)),
+    "voice": Instrument(held.voice, 48, 74, ("melody",)),
 }
 
 

@@ -11,6 +11,7 @@ Conventions: waveforms are float32 (samples,) in [-1, 1]; labels are in alphabet
 order; everything is a function of the arguments, whatever the number of workers.
 """
 
+import contextlib
 import functools
 import os
 import shutil
@@ -33,7 +34,7 @@ from tfhier.mel import filter_bank, hann_window
 
 LABELS = tuple(INSTRUMENTS)
 NUM_PARTS, NUM_MELS = 10, 64
-SIZE_CHANCES = (0.25, 0.25, 0.2, 0.2, 0.1)  # of 1 to 5 instruments in a clip
+SIZE_CHANCES = (0.25, 0.2, 0.2, 0.2, 0.15)  # of 1 to 5 instruments in a clip
 STALE_SECONDS = 3600.0
 README = """Synthetic orchestra, a stand-in for OpenMIC-2018 (not OpenMIC-2018 itself)
 
@@ -63,15 +64,15 @@ def render_clip(
 
     Args:
         seed: int or Sequence of int >= 0. Chooses everything that is heard.
-        seconds: float >= 1. Length of the clip.
-        sample_rate: int >= 8000. Hz.
+        seconds: float in [1, 600]. Length of the clip.
+        sample_rate: int in [8000, 192000]. Hz.
 
     Returns:
         Waveform float32 (round(seconds * sample_rate),) in [-1, 1], and which
         instruments sound, bool (20,), in the order of `LABELS`.
 
     Raises:
-        InputError: `seconds` or `sample_rate` is too small.
+        InputError: `seconds` or `sample_rate` is out of its range.
     """
     _check(seconds=seconds, sample_rate=sample_rate)
     rng = np.random.default_rng(seed)
@@ -107,7 +108,7 @@ def _recorded(
     wet = fft.irfft(spectrum, size)[: mix.size]
 
     bands = [
-        (200.0 * 30.0 ** rng.random(), rng.uniform(100, 1500), rng.uniform(-0.7, 1.5))
+        (200.0 * 30.0 ** rng.random(), rng.uniform(100, 1500), rng.uniform(-0.5, 1.0))
         for _ in range(2)
     ]
     tilt, color = rng.uniform(-0.3, 0.3), rng.uniform(-1.0, 0.0)
@@ -146,8 +147,8 @@ def write(
         num_train: int >= 1. Clips of the train part.
         num_test: int >= 1. Clips of the test part; the same whatever `num_train`, but
             for their keys.
-        seconds: float >= 1. Length of every clip.
-        sample_rate: int >= 8000. Hz.
+        seconds: float in [1, 600]. Length of every clip.
+        sample_rate: int in [8000, 192000]. Hz.
         seed: int >= 0. Equal arguments give equal files.
 
     Raises:
@@ -168,9 +169,10 @@ def write(
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     for old in folder.parent.glob(f".{folder.name}-*.part"):
-        # A younger one may be in the hands of another process.
-        if time.time() - old.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
+        # A younger one may be in the hands of another process, which may remove it now.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     readme = README.format(
         num_train=num_train,
         num_test=num_test,
@@ -188,15 +190,16 @@ def write(
             os.replace(content, folder)
         except OSError:
             # Another process may have finished the same data in the meantime.
-            if (folder / "README.txt").read_text(encoding="utf-8") != readme:
+            found = folder / "README.txt"
+            if not found.is_file() or found.read_text(encoding="utf-8") != readme:
                 raise
 
 
 def _check(*, seconds: float, sample_rate: int) -> None:
-    if not seconds >= 1.0 or sample_rate < 8000:
+    if not 1.0 <= seconds <= 600.0 or not 8000 <= sample_rate <= 192_000:
         raise InputError(
             f"A synthetic clip of {seconds} s at {sample_rate} Hz cannot be rendered: "
-            "give at least 1 s and at least 8000 Hz."
+            "give 1 to 600 s and 8000 to 192,000 Hz."
         )
 
 
@@ -231,11 +234,30 @@ def _fill(
         )
         present, described = map(np.stack, zip(*progress, strict=True))
 
-    train = np.arange(len(clips)) < sizes[0]
+    _write_tables(folder, keys, present, sizes[0], described, seed)
+
+
+def _write_tables(
+    folder: Path,
+    keys: list[str],
+    present: np.ndarray,
+    num_train: int,
+    described: np.ndarray,
+    seed: int,
+) -> None:
+    """Write labels, features and parts of rendered clips, the train part first."""
+    parts = {"train": slice(num_train), "test": slice(num_train, None)}
+    rows = [["sample_key", "part", *LABELS]]
     probabilities = np.full(present.shape, 0.5)
-    for part, mine in enumerate((train, ~train)):
-        rng = np.random.default_rng([seed, 2, part])
+    for number, (part, mine) in enumerate(parts.items()):
+        rng = np.random.default_rng([seed, 2, number])
         probabilities[mine] = sparse_labels(present[mine], rng=rng)
+        text = "".join(f"{key}\n" for key in keys[mine])
+        write_text(folder / "partitions" / f"split01_{part}.csv", text)
+        truth = present[mine].astype(int).astype(str)
+        rows += [[k, part, *row] for k, row in zip(keys[mine], truth, strict=True)]
+    write_text(folder / "all-labels.csv", "".join(",".join(r) + "\n" for r in rows))
+    write_json(folder / "class-map.json", {label: i for i, label in enumerate(LABELS)})
     np.savez(
         folder / "openmic-2018.npz",
         X=described,
@@ -243,15 +265,6 @@ def _fill(
         Y_mask=probabilities != 0.5,
         sample_key=np.array(keys),
     )
-    write_json(folder / "class-map.json", {label: i for i, label in enumerate(LABELS)})
-    names = np.where(train, "train", "test")
-    rows = [["sample_key", "part", *LABELS]]
-    for key, name, row in zip(keys, names, present.astype(int), strict=True):
-        rows.append([key, name, *map(str, row)])
-    write_text(folder / "all-labels.csv", "".join(",".join(r) + "\n" for r in rows))
-    for name in ("train", "test"):
-        text = "".join(f"{key}\n" for key in np.array(keys)[names == name])
-        write_text(folder / "partitions" / f"split01_{name}.csv", text)
 
 
 def features(waveform: np.ndarray, *, sample_rate: int) -> np.ndarray:

@@ -22,37 +22,43 @@ from tfhier.data.synthesis import (
 
 
 def bass(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Long dark strings, plucked with a finger."""
     sound = {"ring": 1.2, "decay_seconds": 4.0, "loop": 0.4, "bright": 700}
     body = ((110, 60, 1.0), (700, 400, 0.5))
     return plucked(score, rng, pick=0.03, body=body, **sound)
 
 
 def guitar(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Strings over a hollow body with two low resonances."""
     sound = {"ring": 1.2, "decay_seconds": 3.5, "loop": 0.25, "bright": 1800}
     body = ((105, 20, 2.0), (205, 30, 2.0), (420, 80, 1.0))
     return plucked(score, rng, pick=0.06, body=body, **sound)
 
 
 def banjo(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Short bright strings on a drum head, plucked with metal picks."""
     sound = {"ring": 0.45, "decay_seconds": 0.7, "loop": 0.2, "bright": 4000}
     body = ((320, 90, 1.5), (750, 250, 2.5), (2500, 900, 1.5))
     return plucked(score, rng, pick=0.25, body=body, **sound)
 
 
 def mandolin(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Pairs of strings a little apart, played with a plectrum."""
     sound = {"ring": 0.35, "decay_seconds": 1.2, "loop": 0.2, "bright": 3500}
     body = ((200, 40, 1.0), (480, 90, 1.5), (1900, 700, 1.0))
     return plucked(score, rng, pick=0.15, body=body, **sound, pairs=6.0)
 
 
 def ukulele(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Short soft nylon strings on a small body."""
     sound = {"ring": 0.6, "decay_seconds": 0.9, "loop": 0.45, "bright": 1500}
     body = ((260, 60, 2.0), (560, 120, 1.5))
     return plucked(score, rng, pick=0.05, body=body, **sound)
 
 
 def piano(score: Score, rng: np.random.Generator) -> np.ndarray:
-    stiff, bright = vary(rng, 4e-4, 0.8), vary(rng, 1400, 0.5)
+    """Stiff strings, two for a note, struck by a felt hammer."""
+    stiff, bright = vary(rng, 4e-4, 0.8), vary(rng, 2000, 0.4)
     order = np.arange(1, 25)
     stretch = np.sqrt(1.0 + stiff * order**2) / np.sqrt(1.0 + stiff)
     hertz = score.hertz[:, None] * order * stretch
@@ -62,7 +68,7 @@ def piano(score: Score, rng: np.random.Generator) -> np.ndarray:
     decays = vary(rng, 2.0, 0.4) * (score.hertz[:, None] / 260.0) ** 0.5
     decays = decays + 0.0008 * hertz
     sharp = hertz * 2.0 ** (rng.uniform(0.5, 2.0) / 1200.0)
-    hammer = knocks(score, rng, 120, 2500, vary(rng, 0.05, 0.6))
+    hammer = knocks(score, rng, 120, 2500, vary(rng, 0.12, 0.5))
     modes = joined(
         (hertz, 3.0 * decays, weights), (sharp, 0.6 * decays, 0.5 * weights), hammer
     )
@@ -72,6 +78,7 @@ def piano(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def mallet_percussion(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """Tuned bars: marimba, xylophone, vibraphone or glockenspiel."""
     # Bars tuned 1:4:10 (marimba, vibraphone) or 1:3:6 (xylophone), or free bars.
     ratios = ((1, 3.98, 9.9, 16.4), (1, 3.0, 6.1, 10.2), (1, 2.76, 5.4, 8.93))
     kind = rng.integers(3)
@@ -80,7 +87,7 @@ def mallet_percussion(score: Score, rng: np.random.Generator) -> np.ndarray:
     hertz = score.hertz[:, None] * ratio
     hard = vary(rng, 0.4, 0.8) * (0.5 + score.loudness[:, None])
     weights = phases(rng, hertz.shape) * hard ** np.arange(4)
-    decays = (6.9 / vary(rng, 3 * ring, 0.4)) * np.array([1, 2.5, 5, 8]) ** 1.0
+    decays = (6.9 / vary(rng, 3 * ring, 0.4)) * np.array([1, 2.5, 5, 8])
     decays = np.broadcast_to(decays, hertz.shape)
     knock = knocks(score, rng, 300, 4000, vary(rng, 0.08, 0.8))
     modes = joined((hertz, decays, weights), knock)
