@@ -17,16 +17,22 @@ FOLDER = Path(__file__).parent
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("run.py", description=__doc__.splitlines()[0])
-    p.add_argument("--exp", nargs="+", metavar="NAME", help="names or patterns ('gap_*')")
+    p.add_argument(
+        "--exp", nargs="+", metavar="NAME", help="names or patterns ('gap_*')"
+    )
     p.add_argument("--list", action="store_true", help="list the experiments")
-    p.add_argument("--print", action="store_true", help="print the settings, run nothing")
+    p.add_argument(
+        "--print", action="store_true", help="print the settings, run nothing"
+    )
     p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     p.add_argument("--seeds", metavar="0-7", help="seeds in place of the experiment's")
     p.add_argument("--data", default="auto", help="auto, embedded, or a folder or file")
     p.add_argument("--profile", default="auto", choices=("auto", "paper", "small"))
     p.add_argument("--output", type=Path, default=FOLDER.parent / "saved_models")
     p.add_argument("--fresh", action="store_true", help="delete earlier results first")
-    p.add_argument("--test-only", action="store_true", help="evaluate saved models again")
+    p.add_argument(
+        "--test-only", action="store_true", help="evaluate saved models again"
+    )
     p.add_argument("--skip-bad", action="store_true", help="leave unreadable files out")
     return p
 
@@ -41,20 +47,21 @@ def main(arguments: list[str]) -> int:
     if not args.exp:
         raise InputError("name an experiment with --exp, or see them all with --list")
     seeds = experiment.parse_seeds(args.seeds) if args.seeds else None
-    chosen = {
-        name: experiment.override(experiments[name], args.set)
-        for name in experiment.match(args.exp, experiments)
-    }
+    names = experiment.match(args.exp, experiments)
+    changed = {n: experiment.override(experiments[n], args.set) for n in names}
     if args.print:
-        print("\n\n".join(experiment.card(name, e) for name, e in chosen.items()))
+        print("\n\n".join(experiment.card(name, e) for name, e in changed.items()))
         return 0
-    from tfhier import study  # TensorFlow takes seconds: not for --list and typing errors
+    from tfhier import (
+        study,
+    )  # TensorFlow takes seconds: not for --list and typing errors
 
     study.run(
-        chosen,
+        {name: experiments[name] for name in names},
         study.Options(
             data=args.data,
             profile=args.profile,
+            changes=tuple(args.set),
             seeds=seeds,
             output=args.output,
             fresh=args.fresh,

@@ -36,12 +36,12 @@ class Case:
 
     Args:
         name: str. Unique; the class, or the name in its table.
-        apply: Makes the block anew and applies it to a Keras tensor (or a list of them).
+        apply: Makes the block anew and applies it to a Keras tensor or a list of them.
         inputs: Shapes of the inputs.
         outputs: Shapes of the outputs, in their order.
         num_trained: int. Numbers that training changes.
         make: Makes the layer alone; None for functions of Keras tensors.
-        probabilities: bool. Whether the inputs are probabilities; else they have a sign.
+        probabilities: bool. Whether the inputs are probabilities; else signed.
         random: bool. Whether two training calls differ.
     """
 

@@ -2,13 +2,13 @@
 
 The map of the house; a file uses lower floors and its own folder, never higher ones:
 
-* floor 0, NumPy alone: `audio` `mel` `taxonomy` `metrics` `thresholds` `experiment`
-  `errors` `files` `console`
+* floor 0, NumPy alone: `audio` `containers` `mel` `taxonomy` `metrics` `thresholds`
+  `experiment` `errors` `files` `console`
 * floor 1, input and blocks: `data/` (tf.data) | `layers/` `frontends` `augment` `losses`
 * floor 2, models: `backbones/` `heads` `tagger`
 * floor 3, work done with models: `train/` `evaluate` `baseline` `compare` `explain`
-  `plots` `report`
-* floor 4, doors: `__main__` (the command `tfhier`) and `session`, which
+  `plots` `report/`
+* floor 4, doors: `__main__` (the command `tfhier`) and `study`, which
   `experiments/run.py` opens
 
 Nothing heavy is imported until it is used.

@@ -50,7 +50,9 @@ def logistic_regression(
         Dict with `test` and, where the full truth is known, `test_truth`: level ->
         metrics, as `evaluate.evaluate_run` gives them.
     """
-    rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
+    rows = {
+        part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")
+    }
     scores = {part: {} for part in ("validation", "test")}
     for level, labelling in bundle.labellings.items():
         models = _fit(averages[rows["train"]], labelling, rows["train"])

@@ -14,7 +14,7 @@ from tfhier.metrics import MACRO
 
 def mean_and_std(values: Sequence[float]) -> dict[str, float]:
     """Return mean and sample standard deviation; NaN for the latter of a single value."""
-    values = np.asarray([np.nan if v is None else v for v in values], np.float64)
+    values = np.array([_number(value) for value in values])
     return {
         "mean": float(values.mean()),
         "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
@@ -54,7 +54,12 @@ def paired_interval(
     count = len(differences)
     mean = float(differences.mean())
     if count < 2:
-        return {"mean": mean, "low": float("nan"), "high": float("nan"), "num_pairs": count}
+        return {
+            "mean": mean,
+            "low": float("nan"),
+            "high": float("nan"),
+            "num_pairs": count,
+        }
     error = differences.std(ddof=1) * np.sqrt(1 / count + test_share)
     half = float(stats.t.ppf(0.975, count - 1) * error)
     return {"mean": mean, "low": mean - half, "high": mean + half, "num_pairs": count}
@@ -63,7 +68,8 @@ def paired_interval(
 def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> dict:
     """Return level -> metric -> paired interval of summary minus baseline.
 
-    Runs are paired by seed and fold; those that only one side has are left out.
+    Runs are paired by seed and fold; those that only one side has are left out. Without
+    any pair the result is empty.
 
     Args:
         summary: dict. Of the method.
@@ -84,7 +90,8 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
         level: {
             metric: paired_interval(
                 [
-                    mine[part][level][metric] - its[part][level][metric]
+                    _number(mine[part][level][metric])
+                    - _number(its[part][level][metric])
                     for mine, its in pairs
                 ],
                 test_share=test_share,
@@ -93,3 +100,8 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
         }
         for level in summary[part]
     }
+
+
+def _number(value: float | None) -> float:
+    """Undefined figures are null in JSON and NaN here, and so is all they enter."""
+    return float("nan") if value is None else float(value)

@@ -56,7 +56,12 @@ class TrainingBar:
     """
 
     def __init__(
-        self, title: str, *, num_epochs: int, steps_per_epoch: int, levels: Sequence[str]
+        self,
+        title: str,
+        *,
+        num_epochs: int,
+        steps_per_epoch: int,
+        levels: Sequence[str],
     ):
         self.title = title
         self.num_epochs = num_epochs

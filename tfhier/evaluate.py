@@ -17,7 +17,9 @@ from tfhier.taxonomy import Labelling, Taxonomy
 BATCH_SIZE = 32
 
 
-def score(tagger: keras.Model, bundle: Bundle, rows: np.ndarray) -> dict[str, np.ndarray]:
+def score(
+    tagger: keras.Model, bundle: Bundle, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return {level: probabilities (len(rows), labels)} of whole clips, in order."""
     batches = scoring_batches(bundle.source, rows, batch_size=BATCH_SIZE)
     return tagger.predict(batches, verbose=0)
@@ -112,7 +114,9 @@ def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:
         InputError: The file is missing or broken, or answers on other levels.
     """
     if not path.is_file():
-        raise InputError(f"There is no model {path}. Train it first, without --test-only.")
+        raise InputError(
+            f"There is no model {path}. Train it first, without --test-only."
+        )
     try:
         tagger = keras.models.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:

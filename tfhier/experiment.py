@@ -32,6 +32,7 @@ class Experiment:
     baseline: str = ""  # experiment that differences are taken to
     # The paper's figures in percent: {"fine": {"mAP": 86.0}, ...}
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    departures: tuple[str, ...] = ()  # where the settings below are not the paper's
 
     # -- Data
     dataset: str = "openmic"
@@ -47,20 +48,26 @@ class Experiment:
     frontend: str = "panns_16k"
     backbone: str = "cnn14"
     width: float = 1.0  # multiplies every channel count of the backbone
+    dropout: float = 1.0  # multiplies every dropout rate of the backbone
     head: str = "resatt"
     spec_augment: bool = True
 
     # -- Loss
     fine_weight: float = 0.8  # lambda, Eq. 2: the rest is shared by the upper levels
-    consistency_weight: float = 0.0  # > 0 adds the consistency terms of Krause & Mueller
+    consistency_weight: float = (
+        0.0  # > 0 adds the consistency terms of Krause & Mueller
+    )
 
     # -- Training
     batch_size: int = 16
     epochs: int = 30
     learning_rate: float = 1e-4
     warmup_epochs: int = 5
+    decay_epochs: int = 0  # > 0: the rate falls linearly over the last epochs
     weight_decay: float = 1e-4
-    decoupled_weight_decay: bool = False  # False: L2 added to the gradient, as torch Adam
+    decoupled_weight_decay: bool = (
+        False  # False: L2 added to the gradient, as torch Adam
+    )
     mixup_alpha: float = 0.0  # > 0: Beta(alpha, alpha) mixup of log-mels
 
     # -- Runs
@@ -107,7 +114,9 @@ class Experiment:
 
     def settings(self) -> dict:
         """Return what decides a run's numbers, as plain JSON values."""
-        skipped = {"row", "table", "baseline", "paper", "seeds", "grid", "small"}
+        skipped = {
+            "row", "table", "baseline", "paper", "departures", "seeds", "grid", "small"
+        }  # fmt: skip
         return {
             item.name: getattr(self, item.name)
             for item in dataclasses.fields(self)
@@ -121,12 +130,14 @@ _RANGES = (
     ("clip_seconds", 0.05, 3600.0),
     ("crop_seconds", 0.0, 3600.0),
     ("width", 0.01, 16.0),
+    ("dropout", 0.0, 1.9),
     ("fine_weight", 0.0, 1.0),
     ("consistency_weight", 0.0, 1e6),
     ("batch_size", 1, 1_000_000),
     ("epochs", 1, 1_000_000),
     ("learning_rate", 0.0, 1e3),
     ("warmup_epochs", 0, 1_000_000),
+    ("decay_epochs", 0, 1_000_000),
     ("weight_decay", 0.0, 1e3),
     ("mixup_alpha", 0.0, 1e3),
 )
@@ -182,8 +193,9 @@ def card(name: str, experiment: Experiment) -> str:
     small = experiment.profile("small")
     lines = [f"{name}  {experiment.row} ({experiment.table})"]
     lines.append(f"  {'':<24} {'paper':<28} small profile")
+    lines += [f"  not as in the paper: {text}" for text in experiment.departures]
     for item in dataclasses.fields(Experiment):
-        if item.name in ("row", "table", "paper", "small"):
+        if item.name in ("row", "table", "paper", "departures", "small"):
             continue
         own, other = getattr(experiment, item.name), getattr(small, item.name)
         changed = "" if own == other else f"{other!r}"
@@ -227,8 +239,12 @@ def override(experiment: Experiment, assignments: Sequence[str]) -> Experiment:
             raise InputError(f"--set takes field=value. Received: '{assignment}'")
         _refuse_unknown(name, "--set")
         changes[name] = _convert(name, text, getattr(experiment, name))
-    grid = {key: values for key, values in experiment.grid.items() if key not in changes}
-    small = {key: value for key, value in experiment.small.items() if key not in changes}
+    grid = {
+        key: values for key, values in experiment.grid.items() if key not in changes
+    }
+    small = {
+        key: value for key, value in experiment.small.items() if key not in changes
+    }
     if "grid" in small:
         small["grid"] = {k: v for k, v in small["grid"].items() if k not in changes}
     return experiment.but(**{"grid": grid, "small": small, **changes})
@@ -264,9 +280,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"--seeds takes numbers like 0-7 or 0,2,5. Received: '{text}'")
+            raise InputError(
+                f"--seeds takes numbers like 0-7 or 0,2,5. Received: '{text}'"
+            )
         if dash and int(last) < int(first):
-            raise InputError(f"--seeds: {part.strip()} runs backwards. Received: '{text}'")
+            raise InputError(
+                f"--seeds: {part.strip()} runs backwards. Received: '{text}'"
+            )
         seeds.extend(range(int(first), int(last or first) + 1))
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds names a seed twice. Received: '{text}'")

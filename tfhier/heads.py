@@ -37,9 +37,7 @@ def flat(embedding, taxonomy: Taxonomy) -> dict:
 
 def levelwise(embedding, taxonomy: Taxonomy) -> dict:
     """One independent classifier a level (Fig. 2 a)."""
-    return {
-        level: _classifier(embedding, taxonomy, level) for level in taxonomy.levels
-    }
+    return {level: _classifier(embedding, taxonomy, level) for level in taxonomy.levels}
 
 
 def sdt(embedding, taxonomy: Taxonomy) -> dict:
@@ -50,7 +48,9 @@ def sdt(embedding, taxonomy: Taxonomy) -> dict:
             "label with several parents. Use a taxonomy that is a tree, or another head: "
             "flat, levelwise, gap, lp, gmp, resatt."
         )
-    probabilities = {taxonomy.levels[-1]: _classifier(embedding, taxonomy, taxonomy.levels[-1])}
+    probabilities = {
+        taxonomy.levels[-1]: _classifier(embedding, taxonomy, taxonomy.levels[-1])
+    }
     for lower, upper in reversed(_steps(taxonomy)):
         own = _classifier(embedding, taxonomy, lower)
         parents = [parents[0] for parents in taxonomy.parents_of(lower)]
@@ -78,7 +78,9 @@ def lp(embedding, taxonomy: Taxonomy) -> dict:
     return _bottom_up(
         embedding,
         taxonomy,
-        lambda fine, lower, upper: _classifier(fine, taxonomy, upper, name="projection"),
+        lambda fine, lower, upper: _classifier(
+            fine, taxonomy, upper, name="projection"
+        ),
     )
 
 

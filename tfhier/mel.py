@@ -9,8 +9,8 @@ Two scales are offered because published networks used both:
   triangle divided by half its width in Hz so that all have the same area. librosa's
   default, used by PANNs.
 * `"htk"`: 2595 log10(1 + f / 700), triangles of height 1 that are straight in Hz.
-* `"kaldi"`: the same curve, 1127 ln(1 + f / 700), but triangles that are straight in mel,
-  and nothing at the Nyquist bin. Used by PaSST.
+* `"kaldi"`: the same curve, 1127 ln(1 + f / 700), but triangles that are straight in mel. Used
+  by PaSST.
 """
 
 from typing import Literal
@@ -102,8 +102,6 @@ def filter_bank(
     bank = np.maximum(0.0, np.minimum(rising, falling))
     if scale == "slaney":
         bank *= 2.0 / (upper - lower)
-    if scale == "kaldi" and num_fft % 2 == 0:
-        bank[-1] = 0.0
     empty = np.flatnonzero(bank.max(axis=0) == 0)
     if empty.size:
         raise ValueError(
@@ -116,6 +114,12 @@ def filter_bank(
 
 
 def hann_window(length: int, *, periodic: bool = True) -> np.ndarray:
-    """Return a Hann window (length,), float64; `periodic=False` ends in zeros."""
+    """Return a Hann window (length,), float64; `periodic=False` ends in zeros.
+
+    Raises:
+        ValueError: A window of fewer than 2 samples is no window.
+    """
+    if length < 2:
+        raise ValueError(f"A window needs 2 samples or more. Received: length={length}")
     steps = length if periodic else length - 1
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / steps)

@@ -67,7 +67,9 @@ def average_precision(
     return _per_label(of_label, scores, targets, observed)
 
 
-def roc_auc(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
+def roc_auc(
+    scores: np.ndarray, targets: np.ndarray, observed: np.ndarray
+) -> np.ndarray:
     """Return the ROC-AUC of every label (labels,), NaN unless both kinds are there."""
 
     def of_label(label_scores: np.ndarray, label_targets: np.ndarray) -> float:

@@ -40,7 +40,7 @@ def box_plots(
     metrics: Sequence[str] = ("roc_auc", "mAP", "f1"),
     reference: str | None = None,
 ) -> Figure:
-    """Draw the spread over runs: a panel a metric, a box a method (Zhong et al., Fig. 3).
+    """Draw the spread over runs: a panel a metric, a box a method (as Fig. 3 of Zhong).
 
     Boxes hold the middle half of the runs and whiskers all of them; with fewer than
     four runs there is no box. Every run is a dot, from the first (top) to the last.
@@ -67,7 +67,7 @@ def box_plots(
                 panel.axvline(np.median(percents), gid="reference", **style)
         panel.set_xlabel(f"{level} {METRIC_NAMES.get(metric, metric)} (%)", size=_SIZE)
         panel.margins(x=0.12)
-        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     panels[0].set_yticks(range(len(groups)), list(groups), size=_SIZE)
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
     return figure
@@ -135,15 +135,7 @@ def attention_map(
     picture = axes.imshow(
         100 * attention, cmap="Blues", vmin=0, vmax=100, aspect="auto"
     )
-    for row, column in np.argwhere(attention >= 0.1):
-        text = f"{100 * attention[row, column]:.0f}"
-        colour = "white" if attention[row, column] > 0.5 else _INK
-        style = {"size": _SIZE - 1.5, "ha": "center", "va": "center"}
-        axes.text(column, row, text, color=colour, **style)
-    if membership is not None:
-        for row, column in np.argwhere(membership):
-            style = {"fill": False, "edgecolor": _ORANGE, "linewidth": 1.3}
-            axes.add_patch(Rectangle((column - 0.46, row - 0.43), 0.92, 0.86, **style))
+    _cells(axes, attention, membership)
     sides = [
         f"{_spaced(n)}  {100 * s:.0f} %"
         for n, s in zip(fine_labels, fine_scores, strict=True)
@@ -161,6 +153,19 @@ def attention_map(
     _colour_bar(figure, axes, picture, "attention (%)")
     _title(figure, title)
     return figure
+
+
+def _cells(axes: Axes, attention: np.ndarray, membership: np.ndarray | None) -> None:
+    """Write what is worth a number into the cells, and frame those of the taxonomy."""
+    for row, column in np.argwhere(attention >= 0.1):
+        text = f"{100 * attention[row, column]:.0f}"
+        colour = "white" if attention[row, column] > 0.5 else _INK
+        style = {"size": _SIZE - 1.5, "ha": "center", "va": "center"}
+        axes.text(column, row, text, color=colour, **style)
+    if membership is not None:
+        for row, column in np.argwhere(membership):
+            style = {"fill": False, "edgecolor": _ORANGE, "linewidth": 1.3}
+            axes.add_patch(Rectangle((column - 0.46, row - 0.43), 0.92, 0.86, **style))
 
 
 def _mark(axes: Axes, labelling: Labelling | None, *, across: bool) -> None:

@@ -4,20 +4,17 @@ This is what `experiments/run.py` opens. It finds the data, says what stands in 
 runs every experiment, and puts those of one table side by side.
 """
 
-import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfhier import baseline, compare, console, frontends, report, tagger
+from tfhier import compare, console, frontends, tagger
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
-from tfhier.errors import InputError
-from tfhier.experiment import Experiment
-from tfhier.files import write_json
-from tfhier.metrics import MACRO
+from tfhier.experiment import Experiment, override
+from tfhier.report import comparison
+from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
 
@@ -30,6 +27,7 @@ class Options:
         data: "auto", "embedded" or a path in the data set's layout.
         profile: "paper", "small", or "auto": the paper's settings on the published data
             set, the small profile on anything else.
+        changes: Settings to change, as `--set field=value` gives them.
         seeds: Seeds in place of the experiments' own; None keeps those.
         output: Folder of the results.
         fresh: Whether to delete earlier results of the same experiments first.
@@ -40,6 +38,7 @@ class Options:
 
     data: str = "auto"
     profile: Literal["auto", "paper", "small"] = "auto"
+    changes: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     output: Path = Path("saved_models")
     fresh: bool = False
@@ -65,7 +64,7 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     cache: dict[tuple, bundles.Bundle] = {}
     for name, experiment in experiments.items():
         clips = clips_of[experiment.dataset]
-        lacking = _lacking(experiment, clips)
+        lacking = _lacking(override(experiment, options.changes), clips)
         if lacking and len(experiments) > 1:
             console.line("left out", f"{name}: {clips.name} has no {lacking}")
             continue
@@ -97,7 +96,7 @@ def _job(
     profile = options.profile
     if profile == "auto":
         profile = "paper" if clips.kind == "published" else "small"
-    chosen = experiment.profile(profile)
+    chosen = override(experiment, options.changes).profile(profile)
     if options.seeds is not None:
         chosen = chosen.but(seeds=options.seeds)
     tagger.check_names(chosen)
@@ -150,11 +149,11 @@ def _introduce(job: sweep.Job) -> None:
         "profile",
         f"{job.profile}: {settings_in_brief(experiment)}, seeds {seeds}",
     )
+    for departure in job.paper.departures:
+        console.line("", f"not as in the paper: {departure}")
     if job.profile != "paper":
         paper_seeds = f"{job.paper.seeds[0]}-{job.paper.seeds[-1]}"
-        console.line(
-            "", f"paper: {settings_in_brief(job.paper)}, seeds {paper_seeds}"
-        )
+        console.line("", f"paper: {settings_in_brief(job.paper)}, seeds {paper_seeds}")
 
 
 def settings_in_brief(experiment: Experiment) -> str:
@@ -193,21 +192,29 @@ def result_table(summaries: Sequence[dict], part: str = "test") -> str:
     rows = [
         [
             yardstick["name"],
-            *(console.percent_with_std(yardstick[part][level]["mAP"]) for level in levels),
+            *(
+                console.percent_with_std(yardstick[part][level]["mAP"])
+                for level in levels
+            ),
         ]
     ]
     for summary in summaries:
         rows.append(
             [
                 summary["experiment"],
-                *(console.percent_with_std(summary[part][level]["mAP"]) for level in levels),
+                *(
+                    console.percent_with_std(summary[part][level]["mAP"])
+                    for level in levels
+                ),
             ]
         )
     if has_paper:
         rows[0] += [""] * len(levels)
         for row, summary in zip(rows[1:], summaries, strict=True):
             row += [
-                f"{summary['paper'][level]['mAP']:.1f}" if level in summary["paper"] else "-"
+                f"{summary['paper'][level]['mAP']:.1f}"
+                if level in summary["paper"]
+                else "-"
                 for level in levels
             ]
     return console.table(header, rows)
@@ -228,7 +235,7 @@ def _compare(
         if reference is not None:
             print(f"\n{difference_table(group, reference)}")
         folder = options.output / (slug(title) + suffix(job.bundle.clips))
-        console.line("report", str(report.write_comparison(folder, title, group)))
+        console.line("report", str(comparison.write(folder, title, group)))
 
 
 def difference_table(
@@ -245,6 +252,8 @@ def difference_table(
         if summary["experiment"] == reference["experiment"]:
             continue
         found = compare.paired_differences(summary, reference, part=part)
+        if not found:
+            continue  # no seed in common
         rows.append(
             [
                 summary["experiment"],

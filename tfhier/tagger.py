@@ -57,7 +57,10 @@ def build(
     if experiment.spec_augment and frontend is not None:
         augment = SpecAugment(name="spec_augment", seed=seed)
     embedding = BACKBONES[experiment.backbone](
-        inputs, width=experiment.width, augment=augment
+        inputs,
+        width=experiment.width,
+        dropout=experiment.dropout,
+        augment=augment,
     )
     outputs = heads.HEADS[experiment.head](embedding, taxonomy)
     return frontend, keras.Model(inputs, outputs, name="body")

@@ -86,7 +86,9 @@ class Taxonomy:
                     f"Label '{label}' needs parents among the {num_parents} labels of "
                     f"level '{self.levels[depth + 1]}'. Received: {own}"
                 )
-        childless = set(range(num_parents)) - {index for own in parents for index in own}
+        childless = set(range(num_parents)) - {
+            index for own in parents for index in own
+        }
         if childless:
             names = [self.labels[depth + 1][index] for index in sorted(childless)]
             raise InputError(
@@ -143,7 +145,9 @@ class Taxonomy:
                     f"{source}, row {number}: expected {len(header)} names "
                     f"({', '.join(header)}). Received: {row}"
                 )
-        labels = tuple(tuple(dict.fromkeys(column)) for column in zip(*body, strict=True))
+        labels = tuple(
+            tuple(dict.fromkeys(column)) for column in zip(*body, strict=True)
+        )
         parents = []
         for depth in range(len(header) - 1):
             edges = {name: set() for name in labels[depth]}
@@ -161,12 +165,38 @@ class Taxonomy:
         return cls(levels=(level,), labels=(tuple(labels),), parents=())
 
     def to_csv(self) -> str:
-        """Return the table as CSV text; `parse` gives an equal taxonomy back."""
+        """Return the table as CSV text; `parse` gives an equal taxonomy back.
+
+        Raises:
+            InputError: No order of rows keeps the order of the labels on every level.
+        """
+        waiting = [
+            row for leaf in range(len(self.labels[0])) for row in self._rows(0, leaf)
+        ]
+        # `parse` numbers labels as they appear, so a row must wait until every label of
+        # it has either appeared or is the next of its level.
+        seen = [0] * len(self.levels)
+        rows = []
+        while waiting:
+            for row in waiting:
+                places = [
+                    labels.index(name)
+                    for labels, name in zip(self.labels, row, strict=True)
+                ]
+                if all(place <= num for place, num in zip(places, seen, strict=True)):
+                    break
+            else:
+                raise InputError(
+                    "A table cannot keep this order of labels, since it numbers them as "
+                    f"they appear. Order the upper levels as '{waiting[0][0]}' and the "
+                    "leaves after it need them."
+                )
+            waiting.remove(row)
+            rows.append(row)
+            seen = [max(n, place + 1) for n, place in zip(seen, places, strict=True)]
         output = io.StringIO()
         writer = csv.writer(output, lineterminator="\n")
-        writer.writerow(self.levels)
-        for leaf in range(len(self.labels[0])):
-            writer.writerows(self._rows(0, leaf))
+        writer.writerows([self.levels, *rows])
         return output.getvalue()
 
     def _rows(self, depth: int, index: int) -> list[list[str]]:
@@ -254,7 +284,9 @@ class Taxonomy:
             raise InputError(f"Level '{lower}' lies above level '{upper}'.")
         under = np.eye(len(self.labels[low]), dtype=bool)
         for depth in range(low, high):
-            step = np.zeros((len(self.labels[depth]), len(self.labels[depth + 1])), bool)
+            step = np.zeros(
+                (len(self.labels[depth]), len(self.labels[depth + 1])), bool
+            )
             for child, own in enumerate(self.parents[depth]):
                 step[child, list(own)] = True
             under = under @ step
@@ -324,7 +356,8 @@ class Taxonomy:
             InputError: A label would have to be positive and negative at once.
         """
         given = {
-            level: self._check_labelling(level, *pair) for level, pair in labellings.items()
+            level: self._check_labelling(level, *pair)
+            for level, pair in labellings.items()
         }
         if not given:
             raise InputError("There are no labels to close: give one level or more.")
@@ -354,7 +387,10 @@ class Taxonomy:
                     "its children contradict each other."
                 )
         return {
-            level: (positive[level].astype(np.float32), positive[level] | negative[level])
+            level: (
+                positive[level].astype(np.float32),
+                positive[level] | negative[level],
+            )
             for level in self.levels
         }
 

@@ -32,7 +32,10 @@ def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.nda
         positive and negative.
     """
     return np.array(
-        [_best(scores[seen, i], targets[seen, i] > 0) for i, seen in enumerate(observed.T)]
+        [
+            _best(scores[seen, i], targets[seen, i] > 0)
+            for i, seen in enumerate(observed.T)
+        ]
     )
 
 
@@ -53,7 +56,9 @@ def _best(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((scores[middle] + below[middle]) / 2)
 
 
-def write(path: str | Path, thresholds: dict[str, np.ndarray], taxonomy: Taxonomy) -> None:
+def write(
+    path: str | Path, thresholds: dict[str, np.ndarray], taxonomy: Taxonomy
+) -> None:
     """Write thresholds as JSON: level -> label -> threshold."""
     table = {
         level: dict(

@@ -27,12 +27,20 @@ def batch_norm(name: str) -> layers.BatchNormalization:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
-def cnn6(log_mel, *, width: float = 1.0, augment: Callable | None = None):
+def cnn6(
+    log_mel,
+    *,
+    width: float = 1.0,
+    dropout: float = 1.0,
+    augment: Callable | None = None,
+):
     """CNN6: four blocks of one 5 x 5 convolution; 512 units.
 
     Args:
         log_mel: Keras tensor (batch, frames, mels) with frames and mels >= 16.
         width: float > 0. Multiplies every channel count.
+        dropout: float >= 0. Multiplies every dropout rate: a narrow network has little
+            to drop.
         augment: Layer applied behind `bn0`, such as SpecAugment; None for none.
 
     Returns:
@@ -44,11 +52,18 @@ def cnn6(log_mel, *, width: float = 1.0, augment: Callable | None = None):
         kernels=(5,),
         pools=(2, 2, 2, 2),
         width=width,
+        dropout=dropout,
         augment=augment,
     )
 
 
-def cnn10(log_mel, *, width: float = 1.0, augment: Callable | None = None):
+def cnn10(
+    log_mel,
+    *,
+    width: float = 1.0,
+    dropout: float = 1.0,
+    augment: Callable | None = None,
+):
     """CNN10: four blocks of two 3 x 3 convolutions; 512 units. Arguments as `cnn6`."""
     return _network(
         log_mel,
@@ -56,11 +71,18 @@ def cnn10(log_mel, *, width: float = 1.0, augment: Callable | None = None):
         kernels=(3, 3),
         pools=(2, 2, 2, 2),
         width=width,
+        dropout=dropout,
         augment=augment,
     )
 
 
-def cnn14(log_mel, *, width: float = 1.0, augment: Callable | None = None):
+def cnn14(
+    log_mel,
+    *,
+    width: float = 1.0,
+    dropout: float = 1.0,
+    augment: Callable | None = None,
+):
     """CNN14: six blocks of two 3 x 3 convolutions, the last without pooling; 2048 units.
 
     Arguments as `cnn6`, with frames and mels >= 32.
@@ -71,6 +93,7 @@ def cnn14(log_mel, *, width: float = 1.0, augment: Callable | None = None):
         kernels=(3, 3),
         pools=(2, 2, 2, 2, 2, 1),
         width=width,
+        dropout=dropout,
         augment=augment,
     )
 
@@ -82,6 +105,7 @@ def _network(
     kernels: Sequence[int],
     pools: Sequence[int],
     width: float,
+    dropout: float,
     augment: Callable | None,
 ):
     """The common shape: bn0, blocks, pooling over the map, one linear layer."""
@@ -91,18 +115,25 @@ def _network(
     x = ops.expand_dims(x, -1)  # (batch, frames, mels, 1)
     for number, (units, pool) in enumerate(zip(channels, pools, strict=True), start=1):
         x = _conv_block(
-            x, max(1, round(units * width)), kernels, pool, name=f"conv_block{number}"
+            x,
+            max(1, round(units * width)),
+            kernels,
+            pool,
+            0.2 * dropout,
+            name=f"conv_block{number}",
         )
     x = ops.mean(x, axis=2)  # (batch, frames, channels)
     x = ops.max(x, axis=1) + ops.mean(x, axis=1)  # (batch, channels)
-    x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Dropout(0.5 * dropout, name="dropout")(x)
     units = max(1, round(channels[-1] * width))
     return layers.Dense(
         units, activation="relu", kernel_initializer=INITIALIZER, name="fc1"
     )(x)
 
 
-def _conv_block(x, units: int, kernels: Sequence[int], pool: int, *, name: str):
+def _conv_block(
+    x, units: int, kernels: Sequence[int], pool: int, dropout: float, *, name: str
+):
     for number, kernel in enumerate(kernels, start=1):
         x = layers.Conv2D(
             units,
@@ -116,5 +147,4 @@ def _conv_block(x, units: int, kernels: Sequence[int], pool: int, *, name: str):
         x = layers.Activation("relu", name=f"{name}_relu{number}")(x)
     if pool > 1:
         x = layers.AveragePooling2D(pool, name=f"{name}_pool")(x)
-    return layers.Dropout(0.2, name=f"{name}_dropout")(x)
-
+    return layers.Dropout(dropout, name=f"{name}_dropout")(x)

@@ -151,16 +151,17 @@ def build(
                 f"{clips.name} has no audio, and the experiment needs it. Use an experiment "
                 "on precomputed features, or give the folder with the audio."
             )
+        seconds = min(experiment.clip_seconds, clips.max_seconds or np.inf)
         source = decode(
             clips.paths,
             keys=clips.keys,
             sample_rate=sample_rate,
-            seconds=experiment.clip_seconds,
+            seconds=seconds,
             folder=cache_folder("waveforms"),
             skip_bad=skip_bad,
         )
         clip_samples = source.samples.shape[1]
-        notes += _notes(source, experiment.clip_seconds)
+        notes += _notes(source, seconds)
         usable = ~np.isin(clips.keys, list(source.bad))
     lift = {"coarse_negatives": experiment.coarse_negatives}
     truth = None

@@ -42,6 +42,8 @@ class Clips:
         features: Dict of arrays made by others, by name, each (N, ...).
         truth: Array (N, L) of 0 and 1 with the full labels, where the data set has
             them, or None. For evaluation only.
+        max_seconds: float or None. Length of the longest clip, where it is known, so
+            that no more than that is padded.
 
     Raises:
         InputError: A field's shape, type or content does not fit; the message names the
@@ -58,6 +60,7 @@ class Clips:
     paths: tuple[Path, ...] | None = None
     features: dict[str, np.ndarray] = field(default_factory=dict)
     truth: np.ndarray | None = None
+    max_seconds: float | None = None
 
     def __post_init__(self):
         if self.kind not in get_args(Kind):

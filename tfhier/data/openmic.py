@@ -24,6 +24,7 @@ VGGish features of AudioSet, one row a second.
 """
 
 import csv
+import dataclasses
 import os
 from pathlib import Path
 
@@ -260,7 +261,8 @@ def embedded(folder: str | Path | None = None) -> Clips:
             num_test=EMBEDDED_TEST,
             seconds=EMBEDDED_SECONDS,
         )
-    return load(folder, kind="embedded", name=EMBEDDED_NAME)
+    clips = load(folder, kind="embedded", name=EMBEDDED_NAME)
+    return dataclasses.replace(clips, max_seconds=EMBEDDED_SECONDS)
 
 
 def default_folder() -> Path:

@@ -37,7 +37,11 @@ class GroupedAveragePool(keras.layers.Layer):
 
     def build(self, input_shape):
         check_last_axis(
-            "GroupedAveragePool", input_shape, self.num_children, "child score", "groups"
+            "GroupedAveragePool",
+            input_shape,
+            self.num_children,
+            "child score",
+            "groups",
         )
 
     def call(self, inputs):

@@ -27,7 +27,7 @@ class LogMel(keras.layers.Layer):
         num_mels: int > 0. Mel bands.
         min_hertz: float >= 0. Lower edge of the lowest band.
         max_hertz: float <= sample_rate / 2. Upper edge of the highest band.
-        window_length: int in [1, num_fft]. Samples of the periodic Hann window, centred
+        window_length: int in [2, num_fft]. Samples of the periodic Hann window, centred
             in the DFT. Defaults to `num_fft`.
         scale: "slaney" (area-normalised, as PANNs), "htk" or "kaldi"; see `tfhier.mel`.
         floor: float > 0. Least power. Defaults to 1e-10, that is -100 dB.
@@ -68,13 +68,15 @@ class LogMel(keras.layers.Layer):
                 "LogMel needs num_fft >= 2 and hop_length >= 1 samples. Received: "
                 f"num_fft={num_fft}, hop_length={hop_length}"
             )
-        if window_length is not None and not 1 <= window_length <= num_fft:
+        if window_length is not None and not 2 <= window_length <= num_fft:
             raise ValueError(
-                "LogMel's window must fit into the DFT: 1 <= window_length <= num_fft. "
+                "LogMel's window must fit into the DFT: 2 <= window_length <= num_fft. "
                 f"Received: window_length={window_length}, num_fft={num_fft}"
             )
         if floor <= 0:
-            raise ValueError(f"LogMel's floor must be positive. Received: floor={floor}")
+            raise ValueError(
+                f"LogMel's floor must be positive. Received: floor={floor}"
+            )
         kwargs.setdefault("dtype", "float32")
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)

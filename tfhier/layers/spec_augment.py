@@ -10,8 +10,8 @@ class SpecAugment(keras.layers.Layer):
     inference.
 
     As in PANNs: every clip gets exactly `num_time_stripes` and `num_mel_stripes` stripes,
-    a stripe's width is uniform in 0 .. width - 1, its start uniform over the places where
-    it fits. Masked values become 0, so the layer belongs behind a normalisation (PANNs'
+    a stripe's width is uniform in 0 .. width - 1, its start in 0 .. length - width - 1 (so
+    the very last frame is never masked, as in the published code). Masked values become 0, so the layer belongs behind a normalisation (PANNs'
     `bn0`), where 0 is the mean.
 
     Args:
@@ -72,7 +72,9 @@ class SpecAugment(keras.layers.Layer):
         """Return a boolean mask (batch, length) that is False inside the stripes."""
         positions = ops.arange(length, dtype="int32")[None, None, :]
         # Two draws a stripe: its width and its start.
-        draws = keras.random.uniform((batch, 2, num_stripes, 1), seed=self.seed_generator)
+        draws = keras.random.uniform(
+            (batch, 2, num_stripes, 1), seed=self.seed_generator
+        )
         longest = ops.cast(ops.minimum(width, length), draws.dtype)
         widths = ops.floor(draws[:, 0] * longest)
         starts = ops.floor(draws[:, 1] * (ops.cast(length, draws.dtype) - widths))

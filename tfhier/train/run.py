@@ -24,7 +24,7 @@ from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import read_json, replacing, write_json, write_text
 from tfhier.train.optimizer import adam
-from tfhier.train.schedules import LinearWarmup
+from tfhier.train.schedules import WarmupHoldDecay
 from tfhier.train.trainer import Trainer
 
 
@@ -164,7 +164,12 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
         consistency_weight=experiment.consistency_weight,
         seed=seed,
     )
-    rate = LinearWarmup(experiment.learning_rate, experiment.warmup_epochs * steps)
+    rate = WarmupHoldDecay(
+        experiment.learning_rate,
+        experiment.epochs * steps,
+        warmup_steps=experiment.warmup_epochs * steps,
+        decay_steps=experiment.decay_epochs * steps,
+    )
     trainer.compile(
         optimizer=adam(
             rate,
@@ -186,7 +191,9 @@ class _Keeper(keras.callbacks.Callback):
     renamed into place last, so a kill leaves the previous state whole.
     """
 
-    def __init__(self, folder: Path, bundle: Bundle, rows: np.ndarray, progress: Progress):
+    def __init__(
+        self, folder: Path, bundle: Bundle, rows: np.ndarray, progress: Progress
+    ):
         super().__init__()
         self.folder = folder
         self.bundle = bundle

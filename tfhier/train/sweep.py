@@ -20,10 +20,10 @@ import numpy as np
 import tfhier
 from tfhier import baseline, compare, console, evaluate, frontends
 from tfhier.data.bundle import Bundle
+from tfhier.data.pipeline import steps_per_epoch
 from tfhier.experiment import Experiment
 from tfhier.files import locked, read_json, write_json
 from tfhier.train import run as training
-from tfhier.data.pipeline import steps_per_epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,9 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
     fine = job.bundle.taxonomy.fine
     choice = [
         {
-            "setting": {field: getattr(setting, field) for field in job.experiment.grid},
+            "setting": {
+                field: getattr(setting, field) for field in job.experiment.grid
+            },
             f"validation_{fine}_loss": compare.mean_and_std(
                 [
                     result["validation"][fine]["loss"]
@@ -202,6 +204,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "best_run": chosen[_lowest(losses)]["folder"],
         "runs": chosen,
         "paper": job.experiment.paper,
+        "departures": list(job.paper.departures),
         "yardstick": {"name": baseline.NAME, **_yardstick(job, settings[best])},
     }
     for part in ("test", "test_truth"):
@@ -226,8 +229,14 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
         **{
             name: training.request(setting, job.bundle, seed=0, fold=0)[name]
             for name in (
-                "data", "num_clips", "features", "clip_seconds", "taxonomy",
-                "coarse_negatives", "validation_fraction", "num_folds",
+                "data",
+                "num_clips",
+                "features",
+                "clip_seconds",
+                "taxonomy",
+                "coarse_negatives",
+                "validation_fraction",
+                "num_folds",
             )  # fmt: skip
         },
     }
@@ -273,4 +282,3 @@ def describe_machine() -> dict[str, str | int]:
         "keras": keras.__version__,
         "tfhier": tfhier.__version__,
     }
-

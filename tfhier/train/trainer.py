@@ -48,7 +48,11 @@ class Trainer(keras.Model):
         features = inputs if self.frontend is None else self.frontend(inputs)
         if self.mixup_alpha:
             features, targets, weights = mixup(
-                features, targets, weights, alpha=self.mixup_alpha, seed=self.mixup_seeds
+                features,
+                targets,
+                weights,
+                alpha=self.mixup_alpha,
+                seed=self.mixup_seeds,
             )
         return super().train_step((features, targets, weights))
 

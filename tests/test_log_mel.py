@@ -1,0 +1,219 @@
+"""The front end against librosa, its padding, its frames and its absolute floor."""
+
+import keras
+import librosa
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfhier import frontends, mel
+from tfhier.layers import LogMel
+
+SMALL = {
+    "sample_rate": 16_000,
+    "num_fft": 512,
+    "hop_length": 160,
+    "num_mels": 40,
+    "min_hertz": 50.0,
+    "max_hertz": 8_000.0,
+}
+
+
+def signals(sample_rate: int) -> dict[str, np.ndarray]:
+    """One second each of what clips are made of."""
+    rng = np.random.default_rng(1)
+    time = np.arange(sample_rate) / sample_rate
+    noise = rng.uniform(-1, 1, sample_rate)
+    tones = 0.3 * (np.sin(2 * np.pi * 440 * time) + np.sin(2 * np.pi * 3_100 * time))
+    return {
+        "noise": noise,
+        "quiet noise": 1e-3 * noise,
+        "tones in noise": tones + 1e-2 * noise,
+        "chirp in noise": np.sin(2 * np.pi * (60 + 3_000 * time) * time) + 1e-2 * noise,
+    }
+
+
+def reference(sound: np.ndarray, settings: dict, **changes) -> np.ndarray:
+    """librosa's log-mel in float64: (frames, mels) in dB."""
+    power = librosa.feature.melspectrogram(
+        y=np.asarray(sound, np.float64),
+        sr=settings["sample_rate"],
+        n_fft=settings["num_fft"],
+        hop_length=settings["hop_length"],
+        n_mels=settings["num_mels"],
+        fmin=settings["min_hertz"],
+        fmax=settings["max_hertz"],
+        win_length=settings.get("window_length"),
+        **{"center": True, "pad_mode": "reflect", "power": 2.0, **changes},
+    )
+    return librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=None).T
+
+
+def apply(layer: LogMel, *sounds: np.ndarray) -> np.ndarray:
+    return layer(np.stack(sounds).astype(np.float32)).numpy()
+
+
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_every_front_end_is_librosas(name):
+    settings = frontends.FRONTENDS[name]
+    layer = frontends.build(name)
+    for kind, sound in signals(settings["sample_rate"]).items():
+        sound = sound.astype(np.float32)
+        got = apply(layer, sound)[0]
+        np.testing.assert_allclose(
+            got, reference(sound, settings), atol=1e-3, rtol=0, err_msg=kind
+        )
+
+
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_pure_tones_agree_where_there_is_sound(name):
+    """Far below a tone float32 sees rounding, not sound; both stay down there."""
+    settings = frontends.FRONTENDS[name]
+    time = np.arange(settings["sample_rate"]) / settings["sample_rate"]
+    sound = (0.1 * np.sin(2 * np.pi * 1_000 * time)).astype(np.float32)
+    expected = reference(sound, settings)
+    got = apply(frontends.build(name), sound)[0]
+    loud = expected > -50
+    assert loud.any()
+    np.testing.assert_allclose(got[loud], expected[loud], atol=1e-3)
+    assert got[~loud].max() < -49
+
+
+def test_htk_scale_is_librosas_htk(rng):
+    sound = rng.uniform(-1, 1, 16_000).astype(np.float32)
+    got = apply(LogMel(**SMALL, scale="htk"), sound)[0]
+    expected = reference(sound, SMALL, htk=True, norm=None)
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_kaldi_scale_sums_the_power_spectrum_with_its_bank(rng):
+    sound = rng.uniform(-1, 1, 4_000).astype(np.float32)
+    spectrum = librosa.stft(
+        sound.astype(np.float64), n_fft=512, hop_length=160, pad_mode="reflect"
+    )
+    bank = mel.filter_bank(
+        **{k: v for k, v in SMALL.items() if k != "hop_length"}, scale="kaldi"
+    )
+    expected = 10 * np.log10(np.abs(spectrum.T) ** 2 @ bank)
+    got = apply(LogMel(**SMALL, scale="kaldi"), sound)[0]
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("window_length", [2, 399, 400, 511, 512])
+def test_a_shorter_window_is_centred_in_the_dft(window_length, rng):
+    sound = rng.uniform(-1, 1, 4_000).astype(np.float32)
+    got = apply(LogMel(**SMALL, window_length=window_length), sound)[0]
+    settings = {**SMALL, "window_length": window_length}
+    np.testing.assert_allclose(got, reference(sound, settings), atol=1e-3)
+
+
+def test_ends_are_reflected(rng):
+    """Padding by hand and dropping the frames at the ends gives the frames between."""
+    sound = rng.uniform(-1, 1, 1_600).astype(np.float32)
+    padded = np.pad(sound, 320, mode="reflect")
+    got = apply(LogMel(**SMALL), sound)[0]
+    longer = apply(LogMel(**SMALL), padded)[0]
+    np.testing.assert_allclose(got, longer[2:-2], atol=1e-3)
+    zeros = apply(LogMel(**SMALL), np.pad(sound, 320))[0][2:-2]
+    assert np.abs(got - zeros)[[0, -1]].max() > 0.1
+
+
+@pytest.mark.parametrize("samples", [257, 319, 320, 321, 1_599, 1_600])
+def test_number_of_frames(samples):
+    layer = LogMel(**SMALL)
+    frames = 1 + samples // 160
+    assert apply(layer, np.zeros(samples)).shape == (1, frames, 40)
+    assert layer.compute_output_shape((None, samples)) == (None, frames, 40)
+    assert layer.compute_output_shape((None, None)) == (None, None, 40)
+
+
+def test_one_model_takes_any_length(rng):
+    waveform = keras.Input((None,))
+    layer = LogMel(**SMALL)
+    model = keras.Model(waveform, layer(waveform))
+    for samples in (900, 2_000):
+        sound = rng.uniform(-1, 1, (2, samples)).astype(np.float32)
+        np.testing.assert_allclose(model(sound), layer(sound), atol=1e-5)
+
+
+def test_floor_is_absolute(rng):
+    """A quiet clip's answer is its own, however loud the other clips are."""
+    layer = LogMel(**SMALL)
+    quiet = 1e-4 * rng.uniform(-1, 1, 1_600)
+    loud = rng.uniform(-1, 1, 1_600)
+    beside_loud = apply(layer, quiet, loud)[0]
+    beside_quiet = apply(layer, quiet, quiet)[0]
+    np.testing.assert_array_equal(beside_loud, beside_quiet)
+    assert beside_loud.max() < apply(layer, loud).max() - 70
+
+
+def test_silence_lies_on_the_floor():
+    np.testing.assert_allclose(apply(LogMel(**SMALL), np.zeros(1_600)), -100, atol=1e-4)
+    higher = LogMel(**SMALL, floor=1e-5)
+    np.testing.assert_allclose(apply(higher, np.zeros(1_600)), -50, atol=1e-4)
+
+
+def test_twice_the_amplitude_is_six_decibels_more(rng):
+    sound = 0.1 * rng.uniform(-1, 1, 1_600)
+    quiet, loud = apply(LogMel(**SMALL), sound, 2 * sound)
+    np.testing.assert_allclose(loud - quiet, 20 * np.log10(2), atol=1e-3)
+
+
+def test_gradient_of_silence_is_finite():
+    layer = LogMel(**SMALL)
+    silence = tf.zeros((1, 1_600))
+    with tf.GradientTape() as tape:
+        tape.watch(silence)
+        total = tf.reduce_sum(layer(silence))
+    assert np.isfinite(tape.gradient(total, silence)).all()
+
+
+def test_a_half_precision_policy_changes_nothing():
+    """The power of a full-scale tone, 256^2 here, lies above float16's 65504."""
+    time = np.arange(32_000) / 32_000
+    tone = np.sin(2 * np.pi * 1_000 * time)
+    expected = apply(frontends.build("panns_32k"), tone)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        got = apply(frontends.build("panns_32k"), tone)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_nothing_of_the_front_end_is_trained():
+    layer = LogMel(**SMALL)
+    layer.build((None, 1_600))
+    assert layer.weights == []
+    assert not layer.trainable
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hop_length": 0}, "hop_length >= 1 samples. Received: num_fft=512, hop_len"),
+        ({"num_fft": 1}, "num_fft >= 2"),
+        ({"window_length": 513}, "1 <= window_length <= num_fft"),
+        ({"window_length": 0}, "1 <= window_length <= num_fft"),
+        ({"floor": 0.0}, "floor must be positive. Received: floor=0.0"),
+        ({"max_hertz": 9_000.0}, "max_hertz <= sample_rate / 2"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        LogMel(**{**SMALL, **changes})
+
+
+def test_short_or_misshapen_inputs_are_refused():
+    with pytest.raises(ValueError, match=r"more than 256 samples.*256 samples. Pad"):
+        LogMel(**SMALL)(np.zeros((1, 256), np.float32))
+    with pytest.raises(ValueError, match=r"shape \(batch, samples\)"):
+        LogMel(**SMALL)(np.zeros((1, 600, 1), np.float32))
+
+
+def test_front_ends_are_described():
+    sentences = frontends.describe()
+    assert set(sentences) == set(frontends.FRONTENDS)
+    assert sentences["panns_32k"] == (
+        "32000 Hz, 64 mels 50-14000 Hz, 32-ms Hann, 10-ms hop"
+    )

@@ -1,0 +1,225 @@
+"""Taggers: pieces that share weights, names that must exist, attention maps."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+from tfhier import tagger
+from tfhier.backbones import BACKBONES
+from tfhier.errors import InputError
+from tfhier.experiment import Experiment
+from tfhier.heads import HEADS
+from tfhier.layers import LogMel, SpecAugment
+from tfhier.taxonomy import Taxonomy
+
+TREE = Taxonomy.parse("zebra,animal\na,x\nb,x\nc,y\nd,y\ne,z\n")
+TALL = Taxonomy.parse("leaf,branch,root\na,p,x\nb,p,x\nc,q,x\nd,r,y\n")
+SMALL = Experiment(backbone="cnn6", width=1 / 16, head="resatt", clip_seconds=1.0)
+
+
+def whole(experiment: Experiment = SMALL, taxonomy: Taxonomy = TREE, **more):
+    return tagger.end_to_end(*tagger.build(experiment, taxonomy, **more))
+
+
+@functools.cache
+def reference() -> keras.Model:
+    """One tagger for the tests that only read it."""
+    return whole()
+
+
+def sounds(rng, *, clips: int = 2, samples: int = 16_000) -> np.ndarray:
+    return rng.uniform(-0.5, 0.5, (clips, samples)).astype(np.float32)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_waveform_in_probabilities_out(head, rng):
+    answers = whole(SMALL.but(head=head), TALL)(sounds(rng))
+    assert list(answers) == ["leaf", "branch", "root"]
+    for level, values in answers.items():
+        assert values.shape == (2, TALL.sizes[level])
+        assert ((values.numpy() >= 0) & (values.numpy() <= 1)).all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_joins(backbone, rng):
+    answers = whole(SMALL.but(backbone=backbone))(sounds(rng))
+    assert {level: values.shape for level, values in answers.items()} == {
+        "zebra": (2, 5),
+        "animal": (2, 3),
+    }
+
+
+def test_the_front_end_is_the_named_one():
+    frontend, body = tagger.build(SMALL.but(frontend="panns_32k"), TREE)
+    assert isinstance(frontend, LogMel)
+    assert (frontend.sample_rate, frontend.hop_length) == (32_000, 320)
+    assert body.input_shape == (None, None, 64)
+    assert body.name == "body"
+
+
+def test_joined_pieces_share_their_weights(rng):
+    frontend, body = tagger.build(SMALL, TREE)
+    joined = tagger.end_to_end(frontend, body)
+    inputs = sounds(rng)
+    before = joined(inputs)["zebra"].numpy()
+    np.testing.assert_array_equal(body(frontend(inputs))["zebra"], before)
+    bias = body.get_layer("zebra_classifier").bias
+    bias.assign(bias + 1.0)
+    after = joined(inputs)["zebra"].numpy()
+    assert (after > before).all()
+    np.testing.assert_array_equal(body(frontend(inputs))["zebra"], after)
+
+
+def test_equal_seeds_give_equal_weights():
+    first, again = (tagger.build(SMALL, TREE, seed=4)[1] for _ in range(2))
+    other = tagger.build(SMALL, TREE, seed=5)[1]
+    for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    kernels = [model.get_layer("fc1").kernel.numpy() for model in (first, other)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+
+
+def test_clips_of_any_length_and_of_any_batch(rng):
+    model = reference()
+    for clips, samples in ((1, 8_000), (3, 20_000)):
+        assert model(sounds(rng, clips=clips, samples=samples))["zebra"].shape == (
+            clips,
+            5,
+        )
+
+
+def test_a_saved_tagger_answers_alike_in_its_own_order(rng, tmp_path):
+    inputs = sounds(rng)
+    reference().save(tmp_path / "tagger.keras")
+    again = keras.saving.load_model(tmp_path / "tagger.keras")(inputs)
+    expected = reference()(inputs)
+    assert list(again) == ["zebra", "animal"]
+    for level, values in expected.items():
+        np.testing.assert_array_equal(again[level], values)
+
+
+# -- SpecAugment ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_spec_augment_is_there_when_asked_for(wanted):
+    _, body = tagger.build(SMALL.but(spec_augment=wanted), TREE)
+    found = [layer for layer in body.layers if isinstance(layer, SpecAugment)]
+    assert len(found) == int(wanted)
+    if wanted:
+        names = [layer.name for layer in body.layers]
+        assert names.index("spec_augment") == names.index("bn0") + 1
+
+
+def test_spec_augment_changes_no_answer(rng):
+    inputs = sounds(rng)
+    without = whole(SMALL.but(spec_augment=False))
+    without.set_weights(
+        [
+            w
+            for w, v in zip(reference().get_weights(), reference().weights, strict=True)
+            if "spec_augment" not in v.path
+        ]
+    )
+    np.testing.assert_array_equal(
+        without(inputs)["zebra"], reference()(inputs)["zebra"]
+    )
+
+
+# -- Precomputed features ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(12,), (10, 12)])
+def test_features_take_the_place_of_the_front_end(shape, rng):
+    experiment = SMALL.but(backbone="mlp", head="gmp")
+    frontend, body = tagger.build(experiment, TREE, feature_shape=shape)
+    assert frontend is None
+    assert not any(isinstance(layer, SpecAugment) for layer in body.layers)
+    features = rng.normal(size=(3, *shape)).astype(np.float32)
+    joined = tagger.end_to_end(frontend, body)
+    assert joined.name == "tagger"
+    np.testing.assert_array_equal(joined(features)["zebra"], body(features)["zebra"])
+
+
+# -- Attention maps ------------------------------------------------------------------
+
+
+def test_attention_maps_explain_the_answers(rng):
+    model = whole(taxonomy=TALL)
+    answers = {
+        k: v.numpy() for k, v in tagger.attention_maps(model)(sounds(rng)).items()
+    }
+    plain = model(sounds(np.random.default_rng(20_230_604)))
+    assert list(answers) == [*TALL.levels, "branch_attention", "root_attention"]
+    for lower, upper in (("leaf", "branch"), ("branch", "root")):
+        maps = answers[f"{upper}_attention"]
+        assert maps.shape == (2, TALL.sizes[lower], TALL.sizes[upper])
+        np.testing.assert_allclose(maps.sum(axis=1), 1, atol=1e-5)
+        weighed = np.einsum("bfc,bf->bc", maps, answers[lower])
+        np.testing.assert_allclose(answers[upper], weighed, atol=1e-6)
+    for level in TALL.levels:
+        np.testing.assert_allclose(answers[level], plain[level], atol=1e-6)
+
+
+def test_attention_maps_follow_a_reloaded_tagger(rng, tmp_path):
+    reference().save(tmp_path / "tagger.keras")
+    again = keras.saving.load_model(tmp_path / "tagger.keras")
+    inputs = sounds(rng)
+    maps = [
+        tagger.attention_maps(m)(inputs)["animal_attention"]
+        for m in (again, reference())
+    ]
+    np.testing.assert_array_equal(*maps)
+
+
+def test_attention_maps_of_features(rng):
+    experiment = SMALL.but(backbone="mlp")
+    model = whole(experiment, feature_shape=(12,))
+    features = rng.normal(size=(3, 12)).astype(np.float32)
+    assert tagger.attention_maps(model)(features)["animal_attention"].shape == (3, 5, 3)
+
+
+def test_other_heads_have_no_attention():
+    with pytest.raises(InputError, match="Only taggers with the head 'resatt'"):
+        tagger.attention_maps(whole(SMALL.but(head="gmp")))
+
+
+# -- Errors --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"frontend": "panns_16"},
+            "no frontend 'panns_16'. Close: .*tfhier list front",
+        ),
+        ({"backbone": "cnn"}, "no backbone 'cnn'. Close: .*cnn6"),
+        ({"head": "resat"}, "no head 'resat'. Close: resatt.*tfhier list heads"),
+    ],
+)
+def test_unknown_names_are_refused_with_close_ones(change, message):
+    with pytest.raises(InputError, match=message):
+        tagger.build(SMALL.but(**change), TREE)
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({"clip_seconds": 0.15}, True),  # 16 frames
+        ({"clip_seconds": 0.14}, False),
+        ({"crop_seconds": 0.14}, False),
+        ({"backbone": "cnn14", "clip_seconds": 0.31}, True),  # 32 frames
+        ({"backbone": "cnn14", "clip_seconds": 0.30}, False),
+    ],
+)
+def test_clips_too_short_for_the_poolings_are_refused(change, fits, rng):
+    experiment = SMALL.but(**change)
+    if not fits:
+        with pytest.raises(InputError, match="frames, but cnn.* needs .*at least 0.*s"):
+            tagger.build(experiment, TREE)
+        return
+    samples = int(experiment.clip_seconds * 16_000)
+    assert whole(experiment)(sounds(rng, samples=samples))["zebra"].shape == (2, 5)

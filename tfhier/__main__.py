@@ -1,0 +1,191 @@
+"""The command `tfhier`: look around and prepare data.
+
+    tfhier list experiments|backbones|heads|frontends|datasets|taxonomies [--json]
+    tfhier describe EXPERIMENT [--profile paper|small] [--json]
+    tfhier prepare DATASET [--output FOLDER]
+
+Training is `python experiments/run.py --exp NAME`.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import tfhier
+from tfhier import console, experiment
+from tfhier.errors import InputError
+
+KINDS = ("experiments", "backbones", "heads", "frontends", "datasets", "taxonomies")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    p = argparse.ArgumentParser("tfhier", description=__doc__.splitlines()[0])
+    p.add_argument("--version", action="version", version=tfhier.__version__)
+    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="names of what there is, one a line")
+    listing.add_argument("kind", choices=KINDS)
+    describing = commands.add_parser(
+        "describe", help="an experiment's settings and model, without training"
+    )
+    describing.add_argument("name", metavar="EXPERIMENT")
+    describing.add_argument("--profile", choices=("paper", "small"), default="paper")
+    for command in (listing, describing):
+        command.add_argument("--json", action="store_true", help="as JSON")
+        command.add_argument(
+            "--experiments", type=Path, help="folder of experiments (default: found)"
+        )
+
+    preparing = commands.add_parser("prepare", help="download and check a data set")
+    preparing.add_argument("dataset", metavar="DATASET")
+    preparing.add_argument(
+        "--output",
+        type=Path,
+        help="folder to put it in (default: where it is looked for)",
+    )
+    return p
+
+
+def find_folder(given: Path | None) -> Path:
+    """Return the folder of experiments: given, here, or of the checkout.
+
+    Raises:
+        InputError: There is none.
+    """
+    candidates = (
+        [given]
+        if given
+        else [Path("experiments"), Path(tfhier.__file__).parents[1] / "experiments"]
+    )
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        f"There is no folder of experiments at {candidates[0]}. Run this in a checkout of "
+        "tfhier, or name a folder with --experiments."
+    )
+
+
+def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
+    """Return name -> sentence for everything of a kind."""
+    if kind == "experiments":
+        return experiment.describe(find_folder(folder))
+    if kind == "datasets":
+        from tfhier.data import bundle
+
+        return {
+            name: bundle.module_of(name).__doc__.splitlines()[0]
+            for name in bundle.DATASETS
+        }
+    if kind == "taxonomies":
+        from tfhier import taxonomy
+
+        found = {name: taxonomy.Taxonomy.read(name) for name in taxonomy.names()}
+        return {
+            name: ", ".join(f"{size} {level}" for level, size in each.sizes.items())
+            for name, each in found.items()
+        }
+    if kind == "frontends":
+        from tfhier import frontends as module
+    elif kind == "backbones":
+        from tfhier import backbones as module
+    else:
+        from tfhier import heads as module
+    return module.describe()
+
+
+def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
+    """Return settings, input and output shapes, parameters and labels of an experiment."""
+    experiments = experiment.find(find_folder(folder))
+    (name,) = experiment.match([name], experiments)
+    chosen = experiments[name].profile(profile)
+    from tfhier import frontends, tagger
+    from tfhier.taxonomy import Taxonomy
+
+    taxonomy = Taxonomy.read(chosen.taxonomy)
+    shape = _FEATURE_SHAPES.get(chosen.features) if chosen.features else None
+    frontend, body = tagger.build(chosen, taxonomy, feature_shape=shape)
+    if frontend is None:
+        input_shape = [None, *shape]
+    else:
+        rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
+        input_shape = [None, round(chosen.clip_seconds * rate)]
+    trainable = sum(
+        int(weight.shape.num_elements()) for weight in body.trainable_weights
+    )
+    return {
+        "name": name,
+        "row": chosen.row,
+        "table": chosen.table,
+        "departures": list(chosen.departures),
+        "profile": profile,
+        "settings": {
+            **chosen.settings(),
+            "seeds": list(chosen.seeds),
+            "grid": {field: list(values) for field, values in chosen.grid.items()},
+        },
+        "input_shape": input_shape,
+        "output_shapes": {level: [None, n] for level, n in taxonomy.sizes.items()},
+        "num_parameters": body.count_params(),
+        "num_trainable_parameters": trainable,
+        "levels": {level: list(taxonomy.labels_of(level)) for level in taxonomy.levels},
+    }
+
+
+# Of one clip, by the name of the features: OpenMIC's VGGish, the shared label part's.
+_FEATURE_SHAPES = {"X": (10, 128), "features": (34,)}
+
+
+def print_description(found: dict) -> None:
+    """Print what `describe_experiment` returns, for people."""
+    print(
+        f"{found['name']}  {found['row']} ({found['table']}), profile {found['profile']}"
+    )
+    for departure in found["departures"]:
+        console.line("", f"not as in the paper: {departure}")
+    console.line("input", f"{tuple(found['input_shape'])}  (batch, ...)")
+    console.line(
+        "model",
+        f"{found['num_parameters']:,} parameters, "
+        f"{found['num_trainable_parameters']:,} of them trained",
+    )
+    for level, labels in found["levels"].items():
+        console.line("level", f"{level}: {len(labels)} labels: {', '.join(labels)}")
+    for name, value in found["settings"].items():
+        print(f"  {name:<24} {value}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = parser().parse_args(arguments)
+    # TensorFlow's start-up notes are not for the reader of a list.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return _run(args)
+    except (InputError, OSError) as error:
+        return console.fail("tfhier", str(error))
+    except KeyboardInterrupt:
+        print("\ntfhier: stopped", file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "list":
+        found = describe_kind(args.kind, args.experiments)
+        print(json.dumps(found, indent=2) if args.json else "\n".join(found))
+    elif args.command == "describe":
+        found = describe_experiment(args.name, args.experiments, args.profile)
+        print(json.dumps(found, indent=2)) if args.json else print_description(found)
+    else:
+        from tfhier.data import bundle
+
+        module = bundle.module_of(args.dataset)
+        module.prepare(args.output or module.default_folder().parent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

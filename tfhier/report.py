@@ -1,2 +1,0 @@
-def write(folder, bundle): return folder
-def write_comparison(folder, title, group): return folder

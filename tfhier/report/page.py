@@ -1,0 +1,254 @@
+"""The parts of report pages: HTML files that need no network and no script.
+
+Text becomes HTML in this module alone, and is escaped here. Style and plots lie inside
+a page; the same plots also lie beside it as PNG files. Figures are in percent; what is
+undefined, null in JSON, is called so.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfhier import console, plots
+from tfhier.data import bundle as bundles
+from tfhier.files import replacing
+from tfhier.metrics import MACRO
+
+# Text, or text with a small second line.
+Cell = str | tuple[str, str]
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #222; --soft: #666; --line: #ddd;
+  --paper: #fff; --mark: #fff3d6; --loud: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --soft: #a5a5a5;
+  --line: #444; --paper: #1b1b1b; --mark: #4a3d18; --loud: #c4382f; } }
+body { margin: 0 auto; max-width: 980px; padding: 1.5rem 1rem 4rem;
+  background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: .8rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
+p { margin: .5rem 0; max-width: 44rem; }
+.soft, small { color: var(--soft); }
+.banner { max-width: none; margin: 1.2rem 0; padding: .8rem 1rem; border-radius: 6px;
+  background: var(--loud); color: #fff; font-weight: 600; }
+.scroll { overflow-x: auto; margin: .6rem 0; }
+table { border-collapse: collapse; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .7rem; text-align: right; vertical-align: top;
+  white-space: nowrap; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; padding-left: .2rem; }
+th { font-weight: 600; }
+th.group { text-align: center; }
+tr.marked td { background: var(--mark); }
+table.text td, table.text th { text-align: left; white-space: normal;
+  overflow-wrap: break-word; }
+table.text th { white-space: nowrap; }
+table.text td:first-child { white-space: nowrap; }
+small { display: block; font-size: .8em; }
+img { display: block; width: 100%; max-width: 900px; height: auto; margin: .8rem 0;
+  background: #fff; border-radius: 4px; }
+"""
+
+
+def page(
+    title: str, subtitle: str, summaries: Sequence[dict], sections: Sequence[str]
+) -> str:
+    banner = _banner(summaries[0])
+    loud = f'<p class="banner" role="alert">{escape(banner)}</p>' if banner else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p class="soft">{escape(subtitle)}</p>
+{loud}
+{"".join(sections)}
+</body>
+</html>
+"""
+
+
+def _banner(summary: dict) -> str:
+    """What a reader must know before any figure; empty on the published data set."""
+    data = summary["data"]
+    rest = "not comparable with the paper's figures"
+    if data["kind"] == "published":
+        return ""
+    if data["kind"] == "embedded":
+        return f"Trained and tested on the {data['name']}, SYNTHETIC clips: {rest}"
+    published = bundles.module_of(summary["settings"]["dataset"]).NAME
+    return (
+        f"Trained and tested on '{data['name']}', a data set in {published}'s layout: "
+        f"{rest}"
+    )
+
+
+def section(title: str, *pieces: str) -> str:
+    """Return a titled section; nothing without content."""
+    if not pieces:
+        return ""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{''.join(pieces)}</section>\n"
+
+
+def text(text: str, tag: str = "p") -> str:
+    return f"<{tag}>{escape(text)}</{tag}>\n"
+
+
+def picture(figure: Figure, path: Path, *, dpi: int = 150) -> str:
+    """Write a figure as a file and return it as an image that the page carries."""
+    png = plots.to_png(figure, dpi=dpi)
+    with replacing(path) as temporary:
+        temporary.write_bytes(png)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    return f'<img src="{source}" alt="{escape(path.stem.replace("_", " "))}">\n'
+
+
+def file_name(level: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in level)
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    above: Sequence[tuple[str, int]] = (),
+    kind: str = "figures",
+    marked: Sequence[int] = (),
+) -> str:
+    """Return a table; `above` are (text, columns) of a first header, `marked` rows."""
+    lines = []
+    if above:
+        groups = "".join(
+            f'<th class="group" colspan="{span}">{escape(text)}</th>'
+            for text, span in above
+        )
+        lines.append(f"<tr>{groups}</tr>")
+    if any(header):
+        lines.append(
+            "<tr>" + "".join(f"<th>{escape(name)}</th>" for name in header) + "</tr>"
+        )
+    for number, row in enumerate(rows):
+        css = ' class="marked"' if number in marked else ""
+        lines.append(f"<tr{css}>" + "".join(map(_cell, row)) + "</tr>")
+    body = "\n".join(lines)
+    return f'<div class="scroll"><table class="{kind}">\n{body}\n</table></div>\n'
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, tuple):
+        return f"<td>{escape(cell[0])}<small>{escape(cell[1])}</small></td>"
+    return f"<td>{escape(cell)}</td>"
+
+
+def percent(value: float | None) -> str:
+    text = console.percent(value)
+    return "undefined" if text == "-" else text
+
+
+def decimals(value: float | None) -> str:
+    return "undefined" if value is None or np.isnan(value) else f"{value:.4f}"
+
+
+def plain(value: object) -> str:
+    """A setting as text: 1e-4 and 0.0001 alike, lists without brackets."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return str(value) or "none"
+
+
+PARTS = {
+    "test": "Against the observed labels",
+    "test_truth": "Against the full truth",
+}
+
+
+READING = (
+    "Observed labels: those that an annotator gave for a clip, as present or absent. "
+    "Training, thresholds and figures look at these and at no others.",
+    "Macro mean: ROC-AUC, mAP (the mean of average precision, AP) and F1 are means "
+    "over the labels for which they are defined. A label without an observed positive "
+    "has no AP and no F1; one without both kinds has no ROC-AUC.",
+    "Thresholds: F1 needs decisions. Each label has its own threshold, fitted on the "
+    "validation clips and applied unchanged to the test clips.",
+    "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
+    "under cross-validation, by fold.",
+    "Violation rate: of all labels that are decided to be present, the share whose "
+    "parent is decided to be absent.",
+)
+
+
+def results(summaries: Sequence[dict]) -> list[str]:
+    """Yardstick and experiments, every level and metric, a table a part."""
+    pieces = []
+    for part, title in PARTS.items():
+        if not all(part in summary for summary in summaries):
+            continue
+        levels = list(summaries[0][part])
+        yardstick = summaries[0]["yardstick"]
+        rows = [[f"yardstick: {yardstick['name']}", *_figures(yardstick[part], {})]]
+        for summary in summaries:
+            # The paper's figures are against observed labels too, never the full truth.
+            paper = summary["paper"] if part == "test" else {}
+            name = (summary["row"] or summary["experiment"], summary["experiment"])
+            rows.append([name, *_figures(summary[part], paper)])
+        pieces.append(text(title, "h3"))
+        pieces.append(
+            table(
+                [
+                    "%",
+                    *(plots.METRIC_NAMES[metric] for _ in levels for metric in MACRO),
+                ],
+                rows,
+                above=[("", 1), *((level, len(MACRO)) for level in levels)],
+            )
+        )
+    rates = [
+        (summary["experiment"], console.percent(violations(nan_for_none(summary))))
+        for summary in summaries
+    ]
+    pieces.append(text("Violation rate", "h3"))
+    pieces.append(table(["experiment", "decisions under an absent parent (%)"], rates))
+    return pieces
+
+
+def _figures(levels: Mapping[str, dict], paper: Mapping[str, dict]) -> list[Cell]:
+    """Mean and standard deviation of every level and metric, the paper's below."""
+    cells: list[Cell] = []
+    for level, metrics in levels.items():
+        for metric in MACRO:
+            figure = metrics[metric]
+            own = percent(figure["mean"])
+            if figure["std"] is not None and not np.isnan(figure["std"]):
+                own += f" ± {percent(figure['std'])}"
+            theirs = paper.get(level, {}).get(metric)
+            cells.append(own if theirs is None else (own, f"paper {theirs:.1f}"))
+    return cells
+
+
+def nan_for_none(content):
+    """JSON's null back to the NaN it was written for."""
+    if isinstance(content, Mapping):
+        return {key: nan_for_none(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [nan_for_none(value) for value in content]
+    return float("nan") if content is None else content
+
+
+def violations(summary: dict) -> float:
+    return float(np.mean([run["violation_rate"] for run in summary["runs"]]))
