@@ -4,9 +4,9 @@
 
 FILE has OpenMIC's arrays `Y_true`, `Y_mask`, `sample_key` and the features as one more
 array (clips, units) or (clips, frames, units), here called `features`; another name is
-given by `--set features=X`. 5 folds x 3 seeds; differences to `features_flat` are paired
-by fold and seed, with intervals corrected for the overlap of training folds. About 10
-minutes for 3,000 clips on 2 CPU cores.
+given by `--set features=X`. 5 folds x 3 seeds; differences to `features_flat` are
+paired by fold and seed, with intervals corrected for the overlap of training folds.
+About 10 minutes for 3,000 clips on 2 CPU cores.
 """
 
 from tfhier.experiment import Experiment

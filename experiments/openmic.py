@@ -1,11 +1,11 @@
 """Hierarchical instrument tagging on OpenMIC-2018, 2 levels: Zhong et al., ICASSP 2023.
 
-    python experiments/run.py --exp openmic_resatt          # one row: 5 weights x 8 seeds
-    python experiments/run.py --exp 'openmic_*'             # the table, with differences
+    python experiments/run.py --exp openmic_resatt    # one row: 5 weights x 8 seeds
+    python experiments/run.py --exp 'openmic_*'       # the table, with differences
 
-Without OpenMIC-2018 both train the small profile on the embedded orchestra: the first in
-under 10 minutes on 2 CPU cores. With it they train the paper's settings, from scratch
-where the paper starts from AudioSet weights.
+Without OpenMIC-2018 both train the small profile on the embedded orchestra: the first
+in under 10 minutes on 2 CPU cores. With it they train the paper's settings, from
+scratch where the paper starts from AudioSet weights.
 
 Table 1 (percent): fine ROC-AUC, mAP, F1; coarse ROC-AUC, mAP, F1
 
@@ -102,7 +102,8 @@ openmic_resatt = _joint.but(
     paper=_figures((92.0, 86.0, 83.7), (93.1, 90.7, 85.5)),
 )
 
-# -- The same heads on OpenMIC's own VGGish features: minutes on a laptop ------------------
+# -- The same heads on OpenMIC's own VGGish features: minutes on a laptop
+# ------------------
 
 _vggish = Experiment(
     table="Table 1 on VGGish features",

@@ -1,7 +1,7 @@
 """Run experiments: `python experiments/run.py --exp openmic_resatt`.
 
-Several names or patterns may follow `--exp`; those of one table are compared at the end.
-The same command again goes on where it was stopped.
+Several names or patterns may follow `--exp`; those of one table are compared at the
+end. The same command again goes on where it was stopped.
 """
 
 import argparse

@@ -4,7 +4,8 @@ The map of the house; a file uses lower floors and its own folder, never higher 
 
 * floor 0, NumPy alone: `audio` `containers` `mel` `taxonomy` `metrics` `thresholds`
   `experiment` `errors` `files` `console`
-* floor 1, input and blocks: `data/` (tf.data) | `layers/` `frontends` `augment` `losses`
+* floor 1, input and blocks: `data/` (tf.data) | `layers/` `frontends` `augment`
+  `losses`
 * floor 2, models: `backbones/` `heads` `tagger`
 * floor 3, work done with models: `train/` `evaluate` `baseline` `compare` `explain`
   `plots` `report/`

@@ -64,7 +64,8 @@ def find_folder(given: Path | None) -> Path:
         if folder.is_dir():
             return folder
     raise InputError(
-        f"There is no folder of experiments at {candidates[0]}. Run this in a checkout of "
+        f"There is no folder of experiments at {candidates[0]}. Run this in a checkout "
+        "of "
         "tfhier, or name a folder with --experiments."
     )
 
@@ -98,7 +99,7 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
 
 
 def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
-    """Return settings, input and output shapes, parameters and labels of an experiment."""
+    """Return an experiment's settings, shapes, number of parameters and labels."""
     experiments = experiment.find(find_folder(folder))
     (name,) = experiment.match([name], experiments)
     chosen = experiments[name].profile(profile)
@@ -142,7 +143,8 @@ _FEATURE_SHAPES = {"X": (10, 128), "features": (34,)}
 def print_description(found: dict) -> None:
     """Print what `describe_experiment` returns, for people."""
     print(
-        f"{found['name']}  {found['row']} ({found['table']}), profile {found['profile']}"
+        f"{found['name']}  {found['row']} ({found['table']}), profile "
+        f"{found['profile']}"
     )
     for departure in found["departures"]:
         console.line("", f"not as in the paper: {departure}")

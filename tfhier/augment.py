@@ -12,11 +12,11 @@ def mixup(features, targets: dict, weights: dict, *, alpha: float, seed):
     """Mix every clip with the next one of its batch.
 
     With lambda from Beta(alpha, alpha), drawn for each clip, features become
-    `lambda x_i + (1 - lambda) x_j`. The loss of a mixture is the same mixture of the two
-    clips' masked losses: the weight of a label is `lambda w_i + (1 - lambda) w_j`, and its
-    target the weighted mean of the two targets, so a label seen in only one of the clips
-    is trained by that clip alone. (PaSST's published code applies the first clip's mask
-    to both.)
+    `lambda x_i + (1 - lambda) x_j`. The loss of a mixture is the same mixture of the
+    two clips' masked losses: the weight of a label is `lambda w_i + (1 - lambda) w_j`,
+    and its target the weighted mean of the two targets, so a label seen in only one of
+    the clips is trained by that clip alone. (PaSST's published code applies the first
+    clip's mask to both.)
 
     Args:
         features: (batch, ...), float.

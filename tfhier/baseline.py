@@ -1,6 +1,7 @@
 """The yardstick: logistic regression on averages over time.
 
-A tagger that does not beat it has learned nothing that a spectrum's average does not tell.
+A tagger that does not beat it has learned nothing that a spectrum's average does not
+tell.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Comparing trained methods: means, spreads and paired differences with intervals.
 
-A *summary* is what `train.sweep` writes as an experiment's `metrics.json`. Its `runs` are
-those of the chosen setting, one a seed (and fold), each with its test metrics.
+A *summary* is what `train.sweep` writes as an experiment's `metrics.json`. Its `runs`
+are those of the chosen setting, one a seed (and fold), each with its test metrics.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from tfhier.metrics import MACRO
 
 
 def mean_and_std(values: Sequence[float]) -> dict[str, float]:
-    """Return mean and sample standard deviation; NaN for the latter of a single value."""
+    """Return mean and sample standard deviation; the latter of one value is NaN."""
     values = np.array([_number(value) for value in values])
     return {
         "mean": float(values.mean()),
@@ -40,7 +40,8 @@ def paired_interval(
     For seeds on one fixed split the interval tells what another seed may give; it says
     nothing on other test clips. For cross-validation, runs share training clips and are
     not independent: the variance is enlarged by `test_share`, as Nadeau and Bengio
-    ("Inference for the generalization error", 2003) and Bouckaert and Frank (2004) advise.
+    ("Inference for the generalization error", 2003) and Bouckaert and Frank (2004)
+    advise.
 
     Args:
         differences: One difference a pair of runs with equal seed and fold.

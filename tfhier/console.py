@@ -101,7 +101,8 @@ class TrainingBar:
         tenth = max(1, self.num_epochs // 10)
         if self._bar.disable and (done % tenth == 0 or done == self.num_epochs):
             print(
-                f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f}  "
+                f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f} "
+                " "
                 f"validation: {self.shown}",
                 flush=True,
             )

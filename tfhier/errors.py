@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """What was given cannot be used: says what happened, what was expected, the remedy."""
+    """What was given cannot be used: what happened, what was expected, the remedy."""
 
 
 def close_names(name: str, names: Iterable[str]) -> str:

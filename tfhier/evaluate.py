@@ -1,4 +1,4 @@
-"""Scores and metrics of a trained tagger: thresholds from validation, figures from test."""
+"""Scores and metrics of a tagger: thresholds from validation, figures from test."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +66,8 @@ def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
     """Evaluate a run's `best.keras` and write its results beside it.
 
     Thresholds are fitted on the validation clips and applied to the test clips. Writes
-    `thresholds.json`, `scores.npz` (test keys and probabilities) and, last, `metrics.json`.
+    `thresholds.json`, `scores.npz` (test keys and probabilities) and, last,
+    `metrics.json`.
 
     Args:
         folder: Path of the run.
@@ -121,12 +122,14 @@ def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:
         tagger = keras.models.load_model(path)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train again "
+            f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train "
+            "again "
             "with --fresh."
         ) from None
     sizes = {level: tensor.shape[-1] for level, tensor in tagger.output.items()}
     if sizes != taxonomy.sizes:
         raise InputError(
-            f"{path} answers with {sizes} labels, but the taxonomy has {taxonomy.sizes}."
+            f"{path} answers with {sizes} labels, but the taxonomy has "
+            f"{taxonomy.sizes}."
         )
     return tagger

@@ -24,7 +24,7 @@ from tfhier.errors import InputError, close_names
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Settings of one row of a paper's table, at the paper's size and at a small one."""
+    """Settings of one row of a paper's table, at the paper's size and a small one."""
 
     # -- What it is called in tables
     row: str = ""  # the method, in the paper's words
@@ -100,7 +100,7 @@ class Experiment:
         return dataclasses.replace(self, **changes)
 
     def profile(self, name: Literal["paper", "small"]) -> "Experiment":
-        """Return the experiment at the paper's size, or with its `small` changes made."""
+        """Return the experiment at the paper's size, or with its `small` changes."""
         if name == "paper":
             return self
         if name == "small":
@@ -170,7 +170,8 @@ def find(folder: str | Path) -> dict[str, Experiment]:
                 continue
             if name in found:
                 raise InputError(
-                    f"Two experiments are called '{name}': one in {origin[name]}, one in "
+                    f"Two experiments are called '{name}': one in {origin[name]}, one "
+                    "in "
                     f"{path}. Rename one of them."
                 )
             found[name], origin[name] = value, path
@@ -224,9 +225,9 @@ def match(patterns: Sequence[str], experiments: Mapping[str, Experiment]) -> lis
 def override(experiment: Experiment, assignments: Sequence[str]) -> Experiment:
     """Change settings by text, as `--set field=value` does.
 
-    A value is read as a Python literal, or as plain text where the setting holds text. Its
-    type must be the setting's own (a whole number may stand for a float). A setting that
-    the grid varied, or that the small profile changes, then holds everywhere.
+    A value is read as a Python literal, or as plain text where the setting holds text.
+    Its type must be the setting's own (a whole number may stand for a float). A setting
+    that the grid varied, or that the small profile changes, then holds everywhere.
 
     Raises:
         InputError: An assignment has no `=`, an unknown setting, or a value of a wrong

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the folder for what can be made again.
+"""Files written whole or not at all, and the folder for what can be made again.
 
 A result is first written beside its place under a temporary name and then renamed, so a
 full disk, a kill or a second process never leaves half a file behind.

@@ -2,9 +2,9 @@
 
 from tfhier.layers.log_mel import LogMel
 
-# PANNs' published settings (pytorch/models.py, defaults of main.py). The 16-kHz ones are
-# also the paper's: 32-ms Hann window, 10-ms hop, 64 bands from 50 Hz to 8 kHz (Zhong et
-# al. 2023, Sec. 4.2).
+# PANNs' published settings (pytorch/models.py, defaults of main.py). The 16-kHz ones
+# are also the paper's: 32-ms Hann window, 10-ms hop, 64 bands from 50 Hz to 8 kHz
+# (Zhong et al. 2023, Sec. 4.2).
 FRONTENDS: dict[str, dict] = {
     "panns_16k": {
         "sample_rate": 16_000,
@@ -39,7 +39,8 @@ def describe() -> dict[str, str]:
     return {
         name: (
             f"{s['sample_rate']} Hz, {s['num_mels']} mels {s['min_hertz']:.0f}-"
-            f"{s['max_hertz']:.0f} Hz, {1000 * s['num_fft'] / s['sample_rate']:.0f}-ms Hann, "
+            f"{s['max_hertz']:.0f} Hz, {1000 * s['num_fft'] / s['sample_rate']:.0f}-ms "
+            "Hann, "
             f"{1000 * s['hop_length'] / s['sample_rate']:.0f}-ms hop"
         )
         for name, s in FRONTENDS.items()

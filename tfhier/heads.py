@@ -1,8 +1,9 @@
 """Heads: from an embedding and a taxonomy to probabilities on every level.
 
 Every head is a function `(embedding, taxonomy) -> {level: probabilities}` over Keras
-tensors, with the levels in the taxonomy's order (finest first), and works for any depth.
-The names are those of Zhong et al. (2023), Sec. 3 and Fig. 2. Each reads like its figure:
+tensors, with the levels in the taxonomy's order (finest first), and works for any
+depth. The names are those of Zhong et al. (2023), Sec. 3 and Fig. 2. Each reads like
+its figure:
 
 * `flat`       fine classifier; coarse by grouped maximum that training does not see
 * `levelwise`  (a) one classifier a level
@@ -44,8 +45,10 @@ def sdt(embedding, taxonomy: Taxonomy) -> dict:
     """Soft decision tree, top-down: own probability times the parent's (Fig. 2 b)."""
     if not taxonomy.is_tree:
         raise InputError(
-            "The head 'sdt' multiplies a label by its only parent, but this taxonomy has a "
-            "label with several parents. Use a taxonomy that is a tree, or another head: "
+            "The head 'sdt' multiplies a label by its only parent, but this taxonomy "
+            "has a "
+            "label with several parents. Use a taxonomy that is a tree, or another "
+            "head: "
             "flat, levelwise, gap, lp, gmp, resatt."
         )
     probabilities = {

@@ -16,8 +16,8 @@ from tfhier.taxonomy import Taxonomy
 class MaskedBinaryCrossentropy(keras.losses.Loss):
     """Binary cross-entropy of probabilities, averaged by the weights of the entries.
 
-    With 0/1 weights it equals the loss of the observed subset; without weights it is the
-    plain mean; where no entry of a batch is observed it is 0.
+    With 0/1 weights it equals the loss of the observed subset; without weights it is
+    the plain mean; where no entry of a batch is observed it is 0.
 
     Call arguments:
         y_true: (batch, labels), targets in [0, 1].
@@ -46,8 +46,8 @@ def masked(taxonomy: Taxonomy) -> dict[str, MaskedBinaryCrossentropy]:
 def level_weights(taxonomy: Taxonomy, *, fine_weight: float) -> dict[str, float]:
     """Return the weight of every level's loss, for `Model.compile(loss_weights=...)`.
 
-    `fine_weight` (lambda, Eq. 2) goes to the finest level, the rest in equal parts to the
-    levels above it. With one level the weight is 1.
+    `fine_weight` (lambda, Eq. 2) goes to the finest level, the rest in equal parts to
+    the levels above it. With one level the weight is 1.
 
     Args:
         taxonomy: Taxonomy.
@@ -65,10 +65,11 @@ def level_weights(taxonomy: Taxonomy, *, fine_weight: float) -> dict[str, float]
 def consistency(probabilities: dict, taxonomy: Taxonomy):
     """Return how far probabilities of neighbouring levels contradict each other.
 
-    Two hinge terms, after Krause & Mueller (ICASSP 2022): how far a child lies above its
-    parent, and how far a parent lies above its largest child. Each is a mean over batch
-    and labels; no target is needed, so unobserved labels take part. Their paper's text was
-    not at hand: that the hinges are linear and equally weighted is our reading.
+    Two hinge terms, after Krause & Mueller (ICASSP 2022): how far a child lies above
+    its parent, and how far a parent lies above its largest child. Each is a mean over
+    batch and labels; no target is needed, so unobserved labels take part. Their paper's
+    text was not at hand: that the hinges are linear and equally weighted is our
+    reading.
 
     Args:
         probabilities: Dict of level -> (batch, labels).

@@ -1,7 +1,7 @@
 """Mel filter banks and windows in NumPy, the constants of every log-mel front end.
 
-Conventions: frequencies in Hz, linear-frequency bins are those of a real DFT of `num_fft`
-points, filters are columns. Computed in float64 and returned as float32.
+Conventions: frequencies in Hz, linear-frequency bins are those of a real DFT of
+`num_fft` points, filters are columns. Computed in float64 and returned as float32.
 
 Two scales are offered because published networks used both:
 
@@ -9,8 +9,8 @@ Two scales are offered because published networks used both:
   triangle divided by half its width in Hz so that all have the same area. librosa's
   default, used by PANNs.
 * `"htk"`: 2595 log10(1 + f / 700), triangles of height 1 that are straight in Hz.
-* `"kaldi"`: the same curve, 1127 ln(1 + f / 700), but triangles that are straight in mel. Used
-  by PaSST.
+* `"kaldi"`: the same curve, 1127 ln(1 + f / 700), but triangles that are straight in
+  mel. Used by PaSST.
 """
 
 from typing import Literal
@@ -74,8 +74,8 @@ def filter_bank(
         float32 array (num_fft // 2 + 1, num_mels), non-negative.
 
     Raises:
-        ValueError: The edges are out of order or beyond the Nyquist frequency, or a band
-            is so narrow that no DFT bin falls into it.
+        ValueError: The edges are out of order or beyond the Nyquist frequency, or a
+            band is so narrow that no DFT bin falls into it.
     """
     if scale not in ("slaney", "htk", "kaldi"):
         raise ValueError(

@@ -2,10 +2,10 @@
 
 Conventions
 -----------
-Scores are probabilities (clips, labels), targets 0 or 1 and `observed` a boolean mask of
-the same shape. Every metric of a label looks at the clips where that label was observed
-and at no others, as OpenMIC-2018's mask asks. The computations are scikit-learn's, as in
-Zhong et al. (2023, Sec. 4.3).
+Scores are probabilities (clips, labels), targets 0 or 1 and `observed` a boolean mask
+of the same shape. Every metric of a label looks at the clips where that label was
+observed and at no others, as OpenMIC-2018's mask asks. The computations are
+scikit-learn's, as in Zhong et al. (2023, Sec. 4.3).
 
 A metric of a label that is not defined (average precision without a positive, ROC-AUC
 without both kinds) is NaN. Macro averages run over the defined labels and say how many
@@ -33,8 +33,8 @@ def validate(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> N
     """Check that scores, targets and mask fit together.
 
     Raises:
-        ValueError: Shapes differ, a score is NaN or outside [0, 1], or an observed target
-            is neither 0 nor 1.
+        ValueError: Shapes differ, a score is NaN or outside [0, 1], or an observed
+            target is neither 0 nor 1.
     """
     if not (scores.ndim == 2 and scores.shape == targets.shape == observed.shape):
         raise ValueError(
@@ -87,7 +87,7 @@ def f1(
     *,
     thresholds: np.ndarray,
 ) -> np.ndarray:
-    """Return the F1 of every label (labels,) where a score at the threshold counts as on.
+    """Return the F1 of every label (labels,); a score at its threshold is on.
 
     2 TP / (2 TP + FP + FN); NaN where no positive was observed. (The sheet of
     AttentionMIC instead averages the F1 of presence and of absence.)
@@ -103,7 +103,7 @@ def f1(
 def binary_crossentropy(
     scores: np.ndarray, targets: np.ndarray, observed: np.ndarray
 ) -> float:
-    """Return the mean binary cross-entropy over the observed entries; NaN without one."""
+    """Return the mean binary cross-entropy of the observed entries, NaN if none."""
     if not observed.any():
         return float("nan")
     # The clip of keras.ops.binary_crossentropy, so that both tell the same loss.
@@ -115,7 +115,7 @@ def binary_crossentropy(
 def violation_rate(
     lower_on: np.ndarray, upper_on: np.ndarray, membership: np.ndarray
 ) -> float:
-    """Return the share of (clip, child) decisions that are on under a parent that is off.
+    """Return the share of children that are on under a parent that is off.
 
     Args:
         lower_on: bool array (clips, children).
@@ -148,11 +148,11 @@ def evaluate(
         labels: Names of the labels. Defaults to their numbers.
 
     Returns:
-        Dict of floats `roc_auc`, `mAP`, `f1` (macro means over the labels for which they
-        are defined), `loss` (binary cross-entropy), ints `num_clips`, `num_observed`,
-        `num_undefined` (labels without a defined AP or ROC-AUC) and `per_label`: dict of
-        label -> its `average_precision`, `roc_auc`, `f1`, `threshold`, `num_positive`,
-        `num_negative`.
+        Dict of floats `roc_auc`, `mAP`, `f1` (macro means over the labels for which
+        they are defined), `loss` (binary cross-entropy), ints `num_clips`,
+        `num_observed`, `num_undefined` (labels without a defined AP or ROC-AUC) and
+        `per_label`: dict of label -> its `average_precision`, `roc_auc`, `f1`,
+        `threshold`, `num_positive`, `num_negative`.
 
     Raises:
         ValueError: See `validate`.

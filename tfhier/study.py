@@ -1,7 +1,7 @@
 """A study: experiments run on one data set, told on the console and in report pages.
 
-This is what `experiments/run.py` opens. It finds the data, says what stands in for what,
-runs every experiment, and puts those of one table side by side.
+This is what `experiments/run.py` opens. It finds the data, says what stands in for
+what, runs every experiment, and puts those of one table side by side.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,8 +50,8 @@ class Options:
 def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     """Run experiments one after the other; return their summaries.
 
-    Experiments that need what the data does not have (precomputed features) are set aside
-    with a word, unless they were asked for alone.
+    Experiments that need what the data does not have (precomputed features) are set
+    aside with a word, unless they were asked for alone.
 
     Raises:
         InputError: See the parts; nothing half-written is left behind.
@@ -167,7 +167,8 @@ def settings_in_brief(experiment: Experiment) -> str:
     else:
         inputs = f"{experiment.clip_seconds:g}-s clips"
     return (
-        f"{experiment.backbone}{width}, {inputs}, {experiment.epochs} epochs, fine weight "
+        f"{experiment.backbone}{width}, {inputs}, {experiment.epochs} epochs, fine "
+        "weight "
         f"{'/'.join(f'{weight:.2f}' for weight in weights)}"
     )
 

@@ -1,8 +1,9 @@
 """Taggers: front end, backbone and head joined into Keras functional models.
 
-A tagger takes waveforms (batch, samples), or precomputed features, and returns a dict of
-level -> probabilities (batch, labels). For training it comes in two pieces, because mixup
-works between them; `end_to_end` joins the pieces, weights shared, into what is saved.
+A tagger takes waveforms (batch, samples), or precomputed features, and returns a dict
+of level -> probabilities (batch, labels). For training it comes in two pieces, because
+mixup works between them; `end_to_end` joins the pieces, weights shared, into what is
+saved.
 """
 
 from collections.abc import Sequence
@@ -30,19 +31,20 @@ def build(
     """Return the front end and the trainable body of an experiment's tagger.
 
     Args:
-        experiment: Experiment. Its front end, backbone, width, head and SpecAugment count.
+        experiment: Experiment. Its front end, backbone, width, head and SpecAugment
+            count.
         taxonomy: Taxonomy of the head.
-        feature_shape: Shape of one clip's precomputed features, which then take the place
-            of the front end. Defaults to None: audio.
+        feature_shape: Shape of one clip's precomputed features, which then take the
+            place of the front end. Defaults to None: audio.
         seed: int. Of the initial weights.
 
     Returns:
-        Tuple of the front end (None for precomputed features) and a functional model from
-        log-mel (batch, frames, mels) or features to {level: probabilities}.
+        Tuple of the front end (None for precomputed features) and a functional model
+        from log-mel (batch, frames, mels) or features to {level: probabilities}.
 
     Raises:
-        InputError: A name is unknown (close ones are offered), or clips are too short for
-            the backbone.
+        InputError: A name is unknown (close ones are offered), or clips are too short
+            for the backbone.
     """
     check_names(experiment)
     keras.utils.set_random_seed(seed)
@@ -69,7 +71,7 @@ def build(
 def end_to_end(
     frontend: LogMel | None, body: keras.Model, *, name: str = "tagger"
 ) -> keras.Model:
-    """Join front end and body, sharing their weights: waveforms in, probabilities out."""
+    """Join front end and body, weights shared: waveforms in, probabilities out."""
     if frontend is None:
         inputs = keras.Input(body.input_shape[1:], name="features")
         return keras.Model(inputs, body(inputs), name=name)
@@ -85,7 +87,8 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
 
     Returns:
         Model with the tagger's outputs and, for every level above the finest,
-        `{level}_attention`: (batch, labels of the level below, labels), columns sum to 1.
+        `{level}_attention`: (batch, labels of the level below, labels), columns sum to
+        1.
 
     Raises:
         InputError: The tagger has no residual attention.
@@ -94,7 +97,8 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     layers = [item for item in body.layers if isinstance(item, ResidualAttention)]
     if not layers:
         raise InputError(
-            "Only taggers with the head 'resatt' have attention maps. This one has none."
+            "Only taggers with the head 'resatt' have attention maps. This one has "
+            "none."
         )
     outputs = dict(body.output)
     for layer in layers:
@@ -133,7 +137,8 @@ def _check_length(experiment: Experiment, frontend: LogMel) -> None:
     needed = _MIN_FRAMES.get(experiment.backbone, 1)
     if frames < needed:
         raise InputError(
-            f"Clips of {seconds} s have {frames} frames, but {experiment.backbone} needs "
+            f"Clips of {seconds} s have {frames} frames, but {experiment.backbone} "
+            "needs "
             f"{needed}: use clips of at least "
             f"{needed * frontend.hop_length / frontend.sample_rate:.2f} s."
         )

@@ -2,8 +2,8 @@
 
 Conventions:
 
-* Levels are ordered from the leaves upward: `levels[0]` is the finest. One level is legal
-  (a flat label set), and there is no upper bound.
+* Levels are ordered from the leaves upward: `levels[0]` is the finest. One level is
+  legal (a flat label set), and there is no upper bound.
 * Every label has at least one parent on the next level; a label may have several where
   rows of the table say so. Parents and children are always of neighbouring levels.
 * Targets are tri-state: a float array of 0 and 1 and a boolean array of the same shape
@@ -114,7 +114,8 @@ class Taxonomy:
             path = FOLDER / f"{source}.csv"
             if not path.is_file():
                 raise InputError(
-                    f"No taxonomy is called '{source}'.{close_names(path.stem, names())} "
+                    "No taxonomy is called "
+                    f"'{source}'.{close_names(path.stem, names())} "
                     "A file of your own is given by its path, ending in .csv."
                 )
         try:
@@ -187,7 +188,8 @@ class Taxonomy:
                     break
             else:
                 raise InputError(
-                    "A table cannot keep this order of labels, since it numbers them as "
+                    "A table cannot keep this order of labels, since it numbers them "
+                    "as "
                     f"they appear. Order the upper levels as '{waiting[0][0]}' and the "
                     "leaves after it need them."
                 )
@@ -309,7 +311,8 @@ class Taxonomy:
         * with `"certain"`: only when *all* children are observed and negative.
 
         Zhong et al. (2023, Sec. 4.1) mask coarse labels too but do not say how; the
-        second is certain, the first gives OpenMIC's sparse labels more coarse negatives.
+        second is certain, the first gives OpenMIC's sparse labels more coarse
+        negatives.
 
         Args:
             targets: float array (clips, labels of the finest level), 0 or 1.

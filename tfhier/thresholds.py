@@ -73,14 +73,16 @@ def read(path: str | Path, taxonomy: Taxonomy) -> dict[str, np.ndarray]:
     """Read thresholds written by `write`; labels are matched by name.
 
     Raises:
-        InputError: The file does not hold exactly the levels and labels of the taxonomy.
+        InputError: The file does not hold exactly the levels and labels of the
+        taxonomy.
     """
     table = read_json(path)
     expected = {level: set(taxonomy.labels_of(level)) for level in taxonomy.levels}
     if {level: set(labels) for level, labels in table.items()} != expected:
         raise InputError(
             f"{path} holds thresholds of other levels or labels than the taxonomy's "
-            f"({', '.join(taxonomy.levels)}). Evaluate the model again with --test-only."
+            f"({', '.join(taxonomy.levels)}). Evaluate the model again with "
+            "--test-only."
         )
     return {
         level: np.array([table[level][label] for label in taxonomy.labels_of(level)])

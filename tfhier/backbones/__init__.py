@@ -1,4 +1,4 @@
-"""Backbones by name: functions of a Keras tensor that return an embedding (batch, units).
+"""Backbones by name: functions from a Keras tensor to an embedding (batch, units).
 
 Each takes `width`, a multiplier of its channel counts, and `augment`, a layer placed
 behind its input normalisation.

@@ -1,18 +1,21 @@
 """PANNs' convolutional networks CNN6, CNN10 and CNN14: log-mel in, embedding out.
 
 Kong et al., "PANNs: Large-Scale Pretrained Audio Neural Networks for Audio Pattern
-Recognition", TASLP 2020, Table III. Where the paper is silent the published code counts:
+Recognition", TASLP 2020, Table III. Where the paper is silent the published code
+counts:
 
-* `bn0` normalises each mel band; SpecAugment comes behind it, so a masked value is a mean.
-* Convolutions have no bias; poolings drop an odd last row; every block ends in dropout 0.2.
+* `bn0` normalises each mel band; SpecAugment comes behind it, so a masked value is a
+  mean.
+* Convolutions have no bias; poolings drop an odd last row; every block ends in dropout
+  0.2.
 * Batch normalisation uses epsilon 1e-5 and momentum 0.9. Running variances are updated
   with the biased batch variance (PyTorch: unbiased), a difference of 1 / values per
   channel.
-* The embedding is the output of `fc1`. PANNs' own classifier reads it without the second
-  dropout of the published code, and so do the heads here.
+* The embedding is the output of `fc1`. PANNs' own classifier reads it without the
+  second dropout of the published code, and so do the heads here.
 
-Layers are named after the published ones (`conv_block1_conv1`, `fc1`), so that weights can
-be carried over by name.
+Layers are named after the published ones (`conv_block1_conv1`, `fc1`), so that weights
+can be carried over by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +86,7 @@ def cnn14(
     dropout: float = 1.0,
     augment: Callable | None = None,
 ):
-    """CNN14: six blocks of two 3 x 3 convolutions, the last without pooling; 2048 units.
+    """CNN14: six blocks of two 3 x 3 convolutions, the last not pooled; 2048 units.
 
     Arguments as `cnn6`, with frames and mels >= 32.
     """

@@ -1,7 +1,7 @@
 """A data set made ready for one experiment: clips, targets of every level, a source.
 
-This is where a taxonomy meets a data set's columns, where audio is decoded once into the
-cache, and where clips are dealt out to training, validation and test.
+This is where a taxonomy meets a data set's columns, where audio is decoded once into
+the cache, and where clips are dealt out to training, validation and test.
 """
 
 import importlib
@@ -21,7 +21,8 @@ from tfhier.files import cache_folder
 from tfhier.taxonomy import Labelling, Taxonomy
 
 # Module of every data set, imported when it is asked for. Each has `load(path)`,
-# `embedded()`, `prepare(folder)`, `default_folder()` and describes itself in its docstring.
+# `embedded()`, `prepare(folder)`, `default_folder()` and describes itself in its
+# docstring.
 DATASETS: dict[str, str] = {"openmic": "tfhier.data.openmic"}
 
 
@@ -57,9 +58,9 @@ class Bundle:
     def deal(self, experiment: Experiment, *, seed: int, fold: int) -> np.ndarray:
         """Return each clip's part: "train", "validation", "test" or "" for none.
 
-        With the data set's own split, validation clips are taken from the training clips,
-        the same for every seed, so that settings are compared on equal terms. With folds,
-        fold number `fold` of `seed`'s division is the test part.
+        With the data set's own split, validation clips are taken from the training
+        clips, the same for every seed, so that settings are compared on equal terms.
+        With folds, fold number `fold` of `seed`'s division is the test part.
 
         Raises:
             InputError: The data set has no split and the experiment no folds.
@@ -106,8 +107,8 @@ def find_clips(experiment: Experiment, where: str) -> Clips:
 
     Args:
         experiment: Experiment.
-        where: "auto" (the data set's folder, else its embedded stand-in), "embedded", or
-            the path of a folder or file in the data set's layout.
+        where: "auto" (the data set's folder, else its embedded stand-in), "embedded",
+            or the path of a folder or file in the data set's layout.
     """
     module = module_of(experiment.dataset)
     if where == "embedded":
@@ -148,7 +149,8 @@ def build(
     else:
         if clips.paths is None:
             raise InputError(
-                f"{clips.name} has no audio, and the experiment needs it. Use an experiment "
+                f"{clips.name} has no audio, and the experiment needs it. Use an "
+                "experiment "
                 "on precomputed features, or give the folder with the audio."
             )
         seconds = min(experiment.clip_seconds, clips.max_seconds or np.inf)
@@ -203,7 +205,8 @@ def _features(clips: Clips, name: str) -> np.ndarray:
     if name not in clips.features:
         there = ", ".join(sorted(clips.features)) or "none"
         raise InputError(
-            f"{clips.name} has no precomputed features '{name}' (there: {there}). Choose "
+            f"{clips.name} has no precomputed features '{name}' (there: {there}). "
+            "Choose "
             "others with --set features=NAME."
         )
     values = clips.features[name]
@@ -216,17 +219,20 @@ def _notes(waveforms, seconds: float) -> list[str]:
     notes = []
     if waveforms.num_longer:
         notes.append(
-            f"{waveforms.num_longer} clips are longer than {seconds:g} s: their rest is "
+            f"{waveforms.num_longer} clips are longer than {seconds:g} s: their rest "
+            "is "
             "not heard"
         )
     if waveforms.num_shorter:
         notes.append(
-            f"{waveforms.num_shorter} clips are shorter than {seconds:g} s: zeros follow"
+            f"{waveforms.num_shorter} clips are shorter than {seconds:g} s: zeros "
+            "follow"
         )
     if waveforms.bad:
         key, reason = next(iter(waveforms.bad.items()))
         notes.append(
-            f"{len(waveforms.bad)} unreadable files left out (--skip-bad); first: {key}: "
+            f"{len(waveforms.bad)} unreadable files left out (--skip-bad); first: "
+            f"{key}: "
             f"{reason}"
         )
     return notes

@@ -1,11 +1,11 @@
 """Batches for training and scoring, as tf.data.
 
-Training order is a pure function of (seed, step): every epoch is a fresh permutation, made
-without state by `tf.random.experimental.index_shuffle`. Training can therefore begin at
-any epoch and see exactly what an uninterrupted run would have seen.
+Training order is a pure function of (seed, step): every epoch is a fresh permutation,
+made without state by `tf.random.experimental.index_shuffle`. Training can therefore
+begin at any epoch and see exactly what an uninterrupted run would have seen.
 
-A *source* gives one array a clip: decoded waveforms (`Waveforms`) or precomputed features
-(`Features`). Both have `fetch(indices, offsets=, num_samples=)`.
+A *source* gives one array a clip: decoded waveforms (`Waveforms`) or precomputed
+features (`Features`). Both have `fetch(indices, offsets=, num_samples=)`.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ class Source(Protocol):
         offsets: np.ndarray | None = None,
         num_samples: int | None = None,
     ) -> np.ndarray:
-        """Return float32 (len(indices), ...): whole clips, or crops of `num_samples`."""
+        """Return float32 (len(indices), ...): whole clips, or their crops."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Precomputed features as a source: (clips, ...), cast to float32 batch by batch."""
+    """Precomputed features as a source: (clips, ...), given as float32."""
 
     values: np.ndarray
 
@@ -61,8 +61,8 @@ def training_batches(
         rows: int array (n,). The training clips' rows in the source.
         labellings: Dict of level -> (targets, observed), both (clips of the source,
             labels).
-        batch_size: int. An epoch has `steps_per_epoch(n, batch_size)` batches; the rest of
-            the permutation is left out, another rest in every epoch.
+        batch_size: int. An epoch has `steps_per_epoch(n, batch_size)` batches; the rest
+            of the permutation is left out, another rest in every epoch.
         seed: int. Decides order and crops.
         first_epoch: int >= 0. Epoch to begin with.
         num_epochs: int. Epoch to stop before.
@@ -70,8 +70,8 @@ def training_batches(
         crop_samples: int > 0 to take random crops of that length.
 
     Returns:
-        Dataset of tuples (inputs float32, {level: targets}, {level: weights}); weights are
-        1.0 where observed and 0.0 elsewhere.
+        Dataset of tuples (inputs float32, {level: targets}, {level: weights}); weights
+        are 1.0 where observed and 0.0 elsewhere.
     """
     steps = steps_per_epoch(len(rows), batch_size)
     batch_size = min(batch_size, len(rows))

@@ -14,8 +14,8 @@ class GroupedMaxPool(keras.layers.Layer):
 
     Args:
         groups: Sequence with one sequence of child indices a parent, such as
-            `Taxonomy.groups(level)`. Groups may overlap (a child with two parents); every
-            child index up to the largest belongs to some group.
+            `Taxonomy.groups(level)`. Groups may overlap (a child with two parents);
+            every child index up to the largest belongs to some group.
 
     Input shape:
         (batch, children), probabilities or any scores.

@@ -9,7 +9,8 @@ def check_groups(layer: str, groups: Sequence[Sequence[int]]) -> list[list[int]]
     children = {child for own in groups for child in own}
     if not groups or not all(groups) or children != set(range(len(children))):
         raise ValueError(
-            f"{layer} needs a non-empty list of child indices for every parent, together "
+            f"{layer} needs a non-empty list of child indices for every parent, "
+            "together "
             f"covering 0 .. children - 1. Received: groups={groups}"
         )
     return groups
@@ -21,7 +22,9 @@ def check_last_axis(
     """Raise unless a (batch, n) input has n = `expected`; `source` says where from."""
     if len(shape) != 2 or shape[-1] != expected:
         raise ValueError(
-            f"{layer} expects (batch, {expected}), one {what} for each of its {source}. "
-            f"Received: shape={tuple(shape)}. Rebuild the layer with the taxonomy of the "
+            f"{layer} expects (batch, {expected}), one {what} for each of its "
+            f"{source}. "
+            f"Received: shape={tuple(shape)}. Rebuild the layer with the taxonomy of "
+            "the "
             "scores."
         )

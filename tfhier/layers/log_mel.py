@@ -11,10 +11,11 @@ from tfhier import mel
 class LogMel(keras.layers.Layer):
     """Turns waveforms into log-mel spectrograms in decibels.
 
-    The DFT is a strided convolution with fixed windowed kernels, as in PANNs, so the same
-    layer serves training, SavedModel and TFLite (built-in operations only). The waveform
-    is padded by reflection with half a DFT at both ends (librosa's `center=True`), the
-    power spectrum is summed into mel bands, and `10 log10(max(power, floor))` taken.
+    The DFT is a strided convolution with fixed windowed kernels, as in PANNs, so the
+    same layer serves training, SavedModel and TFLite (built-in operations only). The
+    waveform is padded by reflection with half a DFT at both ends (librosa's
+    `center=True`), the power spectrum is summed into mel bands, and `10
+    log10(max(power, floor))` taken.
 
     Unlike `keras.layers.MelSpectrogram` the floor is absolute: a clip's answer does not
     depend on the other clips of its batch. Power values overflow float16, so the layer
@@ -122,7 +123,8 @@ class LogMel(keras.layers.Layer):
         samples = input_shape[1]
         if samples is not None and samples <= self.num_fft // 2:
             raise ValueError(
-                f"LogMel needs more than {self.num_fft // 2} samples (half a DFT, for the "
+                f"LogMel needs more than {self.num_fft // 2} samples (half a DFT, for "
+                "the "
                 f"reflection at the ends). Received: {samples} samples. Pad the clip."
             )
 

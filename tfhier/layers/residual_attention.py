@@ -8,19 +8,20 @@ from keras import ops
 class ResidualAttention(keras.layers.Layer):
     """Predicts coarse tags from fine ones by an attention map drawn from the embedding.
 
-    A linear layer on the embedding, reshaped to (fine, coarse) and normalised by a softmax
-    over the fine axis, says which fine tags matter for which coarse tag in this very clip:
-    `coarse = attention^T fine` (Eq. 1). The layer is not told which tags belong together.
+    A linear layer on the embedding, reshaped to (fine, coarse) and normalised by a
+    softmax over the fine axis, says which fine tags matter for which coarse tag in this
+    very clip: `coarse = attention^T fine` (Eq. 1). The layer is not told which tags
+    belong together.
 
     Args:
         units: int > 0. Number of coarse tags.
         return_attention_scores: bool. Whether to return the map too.
-        kernel_initializer: Initializer of the linear layer. Defaults to Glorot uniform, as
-            PANNs' own linear layers.
+        kernel_initializer: Initializer of the linear layer. Defaults to Glorot uniform,
+            as PANNs' own linear layers.
 
     Input shape:
-        A list of the embedding (batch, units of the embedding) and the fine probabilities
-        (batch, fine).
+        A list of the embedding (batch, units of the embedding) and the fine
+        probabilities (batch, fine).
 
     Output shape:
         (batch, coarse), within [0, 1] if the fine probabilities are; with
@@ -40,7 +41,8 @@ class ResidualAttention(keras.layers.Layer):
     ):
         if units < 1:
             raise ValueError(
-                f"ResidualAttention needs at least one coarse tag. Received: units={units}"
+                "ResidualAttention needs at least one coarse tag. Received: "
+                f"units={units}"
             )
         super().__init__(**kwargs)
         self.units = units
@@ -53,7 +55,8 @@ class ResidualAttention(keras.layers.Layer):
         embedding, fine = input_shape
         if len(embedding) != 2 or len(fine) != 2 or None in (embedding[1], fine[1]):
             raise ValueError(
-                "ResidualAttention expects [embedding (batch, units), fine probabilities "
+                "ResidualAttention expects [embedding (batch, units), fine "
+                "probabilities "
                 f"(batch, fine)]. Received: shapes {tuple(embedding)}, {tuple(fine)}"
             )
         self.num_fine = fine[1]

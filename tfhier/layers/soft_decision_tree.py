@@ -12,8 +12,8 @@ from tfhier.layers.groups import check_last_axis
 class SoftDecisionTree(keras.layers.Layer):
     """Multiplies every child's own probability by its parent's.
 
-    A tree of any depth is one such layer a level, from the root downward: the product that
-    leaves one step is the parent's probability of the next.
+    A tree of any depth is one such layer a level, from the root downward: the product
+    that leaves one step is the parent's probability of the next.
 
     Args:
         parents: Sequence of int. Index of each child's only parent.

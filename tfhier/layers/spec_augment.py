@@ -9,10 +9,11 @@ class SpecAugment(keras.layers.Layer):
     """Masks random stripes along time and frequency, each clip its own; identity at
     inference.
 
-    As in PANNs: every clip gets exactly `num_time_stripes` and `num_mel_stripes` stripes,
-    a stripe's width is uniform in 0 .. width - 1, its start in 0 .. length - width - 1 (so
-    the very last frame is never masked, as in the published code). Masked values become 0, so the layer belongs behind a normalisation (PANNs'
-    `bn0`), where 0 is the mean.
+    As in PANNs: every clip gets exactly `num_time_stripes` and `num_mel_stripes`
+    stripes, a stripe's width is uniform in 0 .. width - 1, its start in 0 .. length -
+    width - 1 (so the very last frame is never masked, as in the published code). Masked
+    values become 0, so the layer belongs behind a normalisation (PANNs' `bn0`), where 0
+    is the mean.
 
     Args:
         time_width: int >= 1. Widths of time stripes stay below it, in frames.

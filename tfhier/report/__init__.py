@@ -1,1 +1,1 @@
-"""Report pages: self-contained HTML with the numbers and plots of trained experiments."""
+"""Report pages: self-contained HTML with numbers and plots of experiments."""

@@ -8,8 +8,8 @@ from keras import ops
 class L2Adam(keras.optimizers.Adam):
     """Adam whose weight decay is an L2 term of the gradient, as in `torch.optim.Adam`.
 
-    Keras's own `weight_decay` is decoupled (AdamW). Here `l2 * variable` is added to each
-    gradient before the moments, for every trainable variable alike.
+    Keras's own `weight_decay` is decoupled (AdamW). Here `l2 * variable` is added to
+    each gradient before the moments, for every trainable variable alike.
 
     Args:
         learning_rate: float or schedule.
@@ -37,10 +37,11 @@ def adam(
     Args:
         learning_rate: float or schedule.
         weight_decay: float >= 0.
-        decoupled: bool. The papers' "Adam with weight decay" is not (`torch.optim.Adam`).
+        decoupled: bool. The papers' "Adam with weight decay" is not
+            (`torch.optim.Adam`).
     """
-    # PyTorch's epsilon. It stands behind the bias correction there and before it in Keras;
-    # the two differ where gradients are below 1e-7 or so.
+    # PyTorch's epsilon. It stands behind the bias correction there and before it in
+    # Keras; the two differ where gradients are below 1e-7 or so.
     if decoupled:
         return keras.optimizers.AdamW(
             learning_rate, weight_decay=weight_decay, epsilon=1e-8

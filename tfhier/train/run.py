@@ -1,7 +1,8 @@
 """One run: train a tagger with one seed, keep its best epoch, survive any kill.
 
-A run's folder holds `experiment.json` (what was asked), while it trains a `checkpoint/`,
-and when it is done `best.keras`, `taxonomy.csv`, `history.csv` and what `evaluate` adds.
+A run's folder holds `experiment.json` (what was asked), while it trains a
+`checkpoint/`, and when it is done `best.keras`, `taxonomy.csv`, `history.csv` and what
+`evaluate` adds.
 
 Everything random is a function of (seed, epoch, step), and model, optimizer and history
 are saved after every epoch. A killed run starts its unfinished epoch anew and ends with
@@ -68,7 +69,8 @@ def is_done(folder: Path, wanted: dict) -> bool:
     ]
     if differing:
         raise InputError(
-            f"{folder} holds a run with other settings: {'; '.join(differing)}. Start over "
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
+            "over "
             "with --fresh, or keep both with another --output folder."
         )
     return (folder / "metrics.json").is_file() and (folder / "best.keras").is_file()
@@ -187,8 +189,8 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
 class _Keeper(keras.callbacks.Callback):
     """Validates, keeps the best epoch and the checkpoint, and stops on NaN.
 
-    The checkpoint is `state.json`, which names the weight files that belong to it: it is
-    renamed into place last, so a kill leaves the previous state whole.
+    The checkpoint is `state.json`, which names the weight files that belong to it: it
+    is renamed into place last, so a kill leaves the previous state whole.
     """
 
     def __init__(

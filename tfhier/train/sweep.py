@@ -1,9 +1,9 @@
 """A sweep: all runs of an experiment, the choice of a setting, and the summary of it.
 
 The experiment's folder holds one folder a run (`seed3/`, or `fine_weight=0.85/seed3/`
-where a grid is searched, and `fold2/` below that for cross-validation) and `metrics.json`,
-the summary: the chosen setting, its runs, their means, the paper's figures beside them,
-and where, when and on what the numbers were made.
+where a grid is searched, and `fold2/` below that for cross-validation) and
+`metrics.json`, the summary: the chosen setting, its runs, their means, the paper's
+figures beside them, and where, when and on what the numbers were made.
 """
 
 import datetime
@@ -76,8 +76,8 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         The summary, as written to `metrics.json`.
 
     Raises:
-        InputError: Another process works in the folder, it holds runs of other settings,
-            or a run failed.
+        InputError: Another process works in the folder, it holds runs of other
+            settings, or a run failed.
     """
     with locked(job.folder / ".lock", task=f"working on {job.name}"):
         if fresh:

@@ -9,7 +9,7 @@ from tfhier.taxonomy import Taxonomy
 
 
 class Trainer(keras.Model):
-    """Trains a tagger's body on waveforms; only the body's weights are trained and kept.
+    """Trains a tagger's body on waveforms; only the body is trained and kept.
 
     Args:
         body: Functional model, log-mel or features -> {level: probabilities}.
@@ -73,7 +73,8 @@ class Trainer(keras.Model):
         """Set every random generator (dropout, SpecAugment, mixup) for an epoch.
 
         Keras does not save the states of seed generators. Making them a function of
-        (seed, epoch) leaves nothing to save: a resumed run draws what it would have drawn.
+        (seed, epoch) leaves nothing to save: a resumed run draws what it would have
+        drawn.
         """
         states = [
             variable
