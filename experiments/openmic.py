@@ -48,8 +48,8 @@ _paper = Experiment(
     spec_augment=True,
     departures=("from scratch, where the paper starts from AudioSet weights",),
     seeds=tuple(range(8)),
-    # Few clips and a CPU: a narrow network that has nothing to drop, short crops, mixup in
-    # place of SpecAugment, and a learning rate for training from scratch that falls.
+    # Few clips and a CPU: a narrow network that has nothing to drop, short crops, mixup
+    # in place of SpecAugment, and a falling learning rate for training from scratch.
     small={
         "backbone": "cnn6",
         "width": 0.25,

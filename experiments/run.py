@@ -15,69 +15,55 @@ from tfhier.errors import InputError
 FOLDER = Path(__file__).parent
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(arguments: list[str]) -> argparse.Namespace:
     p = argparse.ArgumentParser("run.py", description=__doc__.splitlines()[0])
-    p.add_argument(
-        "--exp", nargs="+", metavar="NAME", help="names or patterns ('gap_*')"
-    )
+    p.add_argument("--exp", nargs="+", metavar="NAME", help="names or 'patterns_*'")
     p.add_argument("--list", action="store_true", help="list the experiments")
-    p.add_argument(
-        "--print", action="store_true", help="print the settings, run nothing"
-    )
+    p.add_argument("--print", action="store_true", help="print settings, run nothing")
     p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
-    p.add_argument("--seeds", metavar="0-7", help="seeds in place of the experiment's")
-    p.add_argument("--data", default="auto", help="auto, embedded, or a folder or file")
+    p.add_argument("--seeds", metavar="0-7", help="in place of the experiment's")
+    p.add_argument("--data", default="auto", help="auto, embedded, a folder or file")
     p.add_argument("--profile", default="auto", choices=("auto", "paper", "small"))
     p.add_argument("--output", type=Path, default=FOLDER.parent / "saved_models")
     p.add_argument("--fresh", action="store_true", help="delete earlier results first")
     p.add_argument(
-        "--test-only", action="store_true", help="evaluate saved models again"
+        "--test-only", action="store_true", help="evaluate again, no training"
     )
     p.add_argument("--skip-bad", action="store_true", help="leave unreadable files out")
-    return p
+    return p.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> int:
-    args = parser().parse_args(arguments)
-    experiments = experiment.find(FOLDER)
+def main(arguments: list[str]) -> None:
+    args = parse(arguments)
     if args.list:
         for name, sentence in experiment.describe(FOLDER).items():
-            print(f"{name:<24} {sentence}")
-        return 0
+            print(f"{name:<26} {sentence}")
+        return
     if not args.exp:
         raise InputError("name an experiment with --exp, or see them all with --list")
+    found = experiment.find(FOLDER)
+    chosen = {name: found[name] for name in experiment.match(args.exp, found)}
+    changed = {n: experiment.override(e, args.set) for n, e in chosen.items()}
     seeds = experiment.parse_seeds(args.seeds) if args.seeds else None
-    names = experiment.match(args.exp, experiments)
-    changed = {n: experiment.override(experiments[n], args.set) for n in names}
     if args.print:
         print("\n\n".join(experiment.card(name, e) for name, e in changed.items()))
-        return 0
-    from tfhier import (
-        study,
-    )  # TensorFlow takes seconds: not for --list and typing errors
-
-    study.run(
-        {name: experiments[name] for name in names},
-        study.Options(
-            data=args.data,
-            profile=args.profile,
-            changes=tuple(args.set),
-            seeds=seeds,
-            output=args.output,
-            fresh=args.fresh,
-            test_only=args.test_only,
-            skip_bad=args.skip_bad,
-            command=shlex.join(["python", "experiments/run.py", *arguments]),
-        ),
+        return
+    # TensorFlow takes seconds to load: not for --list and typing errors.
+    with console.without_native_messages():
+        from tfhier import study
+    options = study.Options(
+        data=args.data,
+        profile=args.profile,
+        changes=tuple(args.set),
+        seeds=seeds,
+        output=args.output,
+        fresh=args.fresh,
+        test_only=args.test_only,
+        skip_bad=args.skip_bad,
+        command=shlex.join(["python", "experiments/run.py", *arguments]),
     )
-    return 0
+    study.run(chosen, options)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (InputError, OSError) as error:
-        sys.exit(console.fail("run.py", str(error)))
-    except KeyboardInterrupt:
-        print("\nrun.py: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(console.door("run.py", lambda: main(sys.argv[1:])))

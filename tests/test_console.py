@@ -1,10 +1,13 @@
 """What the commands print."""
 
+import errno
 import math
+import os
 
 import pytest
 
 from tfhier import console
+from tfhier.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -46,10 +49,53 @@ def test_lines_have_a_column_for_the_topic(capsys):
     assert capsys.readouterr().out == "data     some\n         more\n"
 
 
-def test_a_failure_is_one_line_on_standard_error(capsys):
-    assert console.fail("run.py", "no such thing") == 2
+def opened(error=None):
+    """Return the exit status of a command that raises an error."""
+
+    def work():
+        if error is not None:
+            raise error
+
+    return console.door("run.py", work)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("no such thing"), "run.py: no such thing"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/file"),
+            "run.py: [Errno 28] No space left on device: '/a/file'",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_on_standard_error(capsys, error, line):
+    assert opened(error) == 2
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "run.py: no such thing\n")
+    assert (printed.out, printed.err) == ("", line + "\n")
+
+
+def test_success_and_an_interruption_have_their_own_status(capsys):
+    assert opened() == 0
+    assert opened(KeyboardInterrupt()) == 130
+    printed = capsys.readouterr()
+    assert printed.err.strip() == "run.py: stopped; the same command goes on here"
+
+
+def test_a_fault_of_the_library_keeps_its_traceback():
+    with pytest.raises(ValueError, match="ours"):
+        opened(ValueError("ours"))
+
+
+def test_native_messages_are_silenced_unless_loading_fails(capfd):
+    with console.without_native_messages():
+        os.write(2, b"a greeting\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+    with pytest.raises(ImportError), console.without_native_messages():
+        os.write(2, b"why it failed\n")
+        raise ImportError
+    assert capfd.readouterr().err == "why it failed\n"
 
 
 def make_bar(num_epochs=20):

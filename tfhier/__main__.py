@@ -8,8 +8,8 @@ Training is `python experiments/run.py --exp NAME`.
 """
 
 import argparse
+import importlib
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -89,12 +89,8 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
             name: ", ".join(f"{size} {level}" for level, size in each.sizes.items())
             for name, each in found.items()
         }
-    if kind == "frontends":
-        from tfhier import frontends as module
-    elif kind == "backbones":
-        from tfhier import backbones as module
-    else:
-        from tfhier import heads as module
+    with console.without_native_messages():
+        module = importlib.import_module(f"tfhier.{kind}")
     return module.describe()
 
 
@@ -103,11 +99,12 @@ def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
     experiments = experiment.find(find_folder(folder))
     (name,) = experiment.match([name], experiments)
     chosen = experiments[name].profile(profile)
-    from tfhier import frontends, tagger
+    with console.without_native_messages():
+        from tfhier import frontends, tagger
     from tfhier.taxonomy import Taxonomy
 
     taxonomy = Taxonomy.read(chosen.taxonomy)
-    shape = _FEATURE_SHAPES.get(chosen.features) if chosen.features else None
+    shape = _feature_shape(chosen.features)
     frontend, body = tagger.build(chosen, taxonomy, feature_shape=shape)
     if frontend is None:
         input_shape = [None, *shape]
@@ -136,8 +133,15 @@ def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
     }
 
 
-# Of one clip, by the name of the features: OpenMIC's VGGish, the shared label part's.
-_FEATURE_SHAPES = {"X": (10, 128), "features": (34,)}
+def _feature_shape(name: str) -> tuple[int, ...] | None:
+    """Return the shape of one clip's features, told by their name; None for audio."""
+    shapes = {"": None, "X": (10, 128), "features": (34,)}  # VGGish; statistics
+    if name not in shapes:
+        raise InputError(
+            f"The shape of the features '{name}' depends on the data: describe knows "
+            "only those called X (10 x 128) and features (34)."
+        )
+    return shapes[name]
 
 
 def print_description(found: dict) -> None:
@@ -163,30 +167,24 @@ def print_description(found: dict) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(arguments)
-    # TensorFlow's start-up notes are not for the reader of a list.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return _run(args)
-    except (InputError, OSError) as error:
-        return console.fail("tfhier", str(error))
-    except KeyboardInterrupt:
-        print("\ntfhier: stopped", file=sys.stderr)
-        return 130
+    return console.door("tfhier", lambda: _run(args))
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     if args.command == "list":
         found = describe_kind(args.kind, args.experiments)
         print(json.dumps(found, indent=2) if args.json else "\n".join(found))
     elif args.command == "describe":
         found = describe_experiment(args.name, args.experiments, args.profile)
-        print(json.dumps(found, indent=2)) if args.json else print_description(found)
+        if args.json:
+            print(json.dumps(found, indent=2))
+        else:
+            print_description(found)
     else:
         from tfhier.data import bundle
 
         module = bundle.module_of(args.dataset)
         module.prepare(args.output or module.default_folder().parent)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,37 @@
 """What the commands print: aligned lines, tables and progress bars."""
 
+import contextlib
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
+
+from tfhier.errors import InputError
+
+
+@contextlib.contextmanager
+def without_native_messages() -> Iterator[None]:
+    """Silence what native libraries write to standard error while they are loaded.
+
+    TensorFlow greets every start with lines on oneDNN and missing GPU drivers that no
+    setting turns off. If loading fails the lines are shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def line(topic: str, text: str) -> None:
@@ -112,7 +140,27 @@ class TrainingBar:
         self._bar.close()
 
 
-def fail(program: str, message: str) -> int:
-    """Print an error as one line on standard error; return the exit status 2."""
-    print(f"{program}: {message}", file=sys.stderr)
-    return 2
+def door(program: str, work: Callable[[], None]) -> int:
+    """Run a command; print an error that a user can mend as one line.
+
+    Args:
+        program: str. Its name, which begins the line.
+        work: Function without arguments.
+
+    Returns:
+        The exit status: 0, or 2 after an `InputError` or an error of the operating
+        system (a full disk, a missing permission), or 130 when the user stopped it.
+    """
+    try:
+        work()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (InputError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{program}: stopped; the same command goes on here", file=sys.stderr)
+        return 130
+    return 0

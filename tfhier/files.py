@@ -9,6 +9,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,9 +45,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # Errors of a write (a full disk) do not say which file.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def require_space(folder: str | Path, num_bytes: int) -> None:
+    """Raise an InputError unless the disk of a folder has so many bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise InputError(
+            f"The disk of {folder} is full: {num_bytes / 1e6:.0f} MB are needed, "
+            f"{free / 1e6:.0f} MB are free. Make room, or choose another --output."
+        )
 
 
 def write_text(path: str | Path, text: str) -> None:

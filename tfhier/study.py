@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import keras
+
 from tfhier import compare, console, frontends, tagger
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
@@ -149,6 +151,10 @@ def _introduce(job: sweep.Job) -> None:
         "profile",
         f"{job.profile}: {settings_in_brief(experiment)}, seeds {seeds}",
     )
+    if job.profile == "paper" and not keras.distribution.list_devices("gpu"):
+        console.line(
+            "", "no GPU here: this takes weeks on a CPU; --profile small takes minutes"
+        )
     for departure in job.paper.departures:
         console.line("", f"not as in the paper: {departure}")
     if job.profile != "paper":

@@ -4,6 +4,7 @@ This is where a taxonomy meets a data set's columns, where audio is decoded once
 the cache, and where clips are dealt out to training, validation and test.
 """
 
+import hashlib
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,15 @@ class Bundle:
     def feature_shape(self) -> tuple[int, ...] | None:
         """Shape of one clip's precomputed features; None for audio."""
         return None if self.clip_samples else self.source.values.shape[1:]
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of clips, labels and taxonomy: other data, other digest."""
+        digest = hashlib.sha256(self.taxonomy.to_csv().encode())
+        digest.update("\n".join([*self.clips.keys, *self.clips.parts]).encode())
+        for targets, observed in self.labellings.values():
+            digest.update(targets.tobytes() + observed.tobytes())
+        return digest.hexdigest()[:16]
 
     def deal(self, experiment: Experiment, *, seed: int, fold: int) -> np.ndarray:
         """Return each clip's part: "train", "validation", "test" or "" for none.
@@ -145,6 +155,11 @@ def build(
     if experiment.features:
         source: Source = Features(_features(clips, experiment.features))
         clip_samples = 0
+        if clips.kind == "embedded":
+            notes.append(
+                f"features {experiment.features} are a stand-in too: log-mel "
+                "statistics in the shape of the real ones"
+            )
         usable = np.ones(len(clips), bool)
     else:
         if clips.paths is None:

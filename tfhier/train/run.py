@@ -11,7 +11,9 @@ the same numbers as an uninterrupted one.
 
 import csv
 import io
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +25,13 @@ from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
-from tfhier.files import read_json, replacing, write_json, write_text
+from tfhier.files import (
+    read_json,
+    replacing,
+    require_space,
+    write_json,
+    write_text,
+)
 from tfhier.train.optimizer import adam
 from tfhier.train.schedules import WarmupHoldDecay
 from tfhier.train.trainer import Trainer
@@ -50,17 +58,18 @@ def request(experiment: Experiment, bundle: Bundle, *, seed: int, fold: int) -> 
         "fold": fold,
         "data": bundle.clips.name,
         "num_clips": len(bundle.clips),
+        "data_fingerprint": bundle.fingerprint,
     }
 
 
-def is_done(folder: Path, wanted: dict) -> bool:
-    """Return whether a folder holds the finished run.
+def check_settings(folder: Path, wanted: dict) -> None:
+    """Refuse to go on in the folder of a run that was asked for otherwise.
 
     Raises:
-        InputError: It holds a run of other settings; they are named.
+        InputError: The folder holds a run of other settings; they are named.
     """
     if not (folder / "experiment.json").is_file():
-        return False
+        return
     there = read_json(folder / "experiment.json")
     differing = [
         f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
@@ -73,7 +82,11 @@ def is_done(folder: Path, wanted: dict) -> bool:
             "over "
             "with --fresh, or keep both with another --output folder."
         )
-    return (folder / "metrics.json").is_file() and (folder / "best.keras").is_file()
+
+
+def is_trained(folder: Path) -> bool:
+    """Return whether training in a folder came to its end."""
+    return (folder / "history.csv").is_file()
 
 
 def train(
@@ -142,9 +155,12 @@ def train(
             ],
         )
     keeper.load_best(trainer)
+    # h5py, inside the archive, ends the process when the disk is full: look before.
+    require_space(folder, 8 * body.count_params() + 2**20)
     with replacing(folder / "best.keras") as temporary:
         tagger.end_to_end(frontend, body).save(temporary)
     bundle.taxonomy.write(folder / "taxonomy.csv")
+    # Last, because it says that training is done: see `is_trained`.
     write_text(folder / "history.csv", _to_csv(keeper.history))
     shutil.rmtree(folder / "checkpoint")
 
@@ -189,8 +205,11 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
 class _Keeper(keras.callbacks.Callback):
     """Validates, keeps the best epoch and the checkpoint, and stops on NaN.
 
-    The checkpoint is `state.json`, which names the weight files that belong to it: it
-    is renamed into place last, so a kill leaves the previous state whole.
+    `best.npz` holds the body's weights of the best epoch, `last.npz` weights, optimizer
+    and history of the last. A kill between the two writes does no harm: the epoch is
+    trained again, with the same result, and `best.npz` written again.
+
+    Arrays are written by NumPy, not as HDF5: on a full disk h5py ends the process.
     """
 
     def __init__(
@@ -202,7 +221,6 @@ class _Keeper(keras.callbacks.Callback):
         self.rows = rows
         self.progress = progress
         self.history: list[dict] = []
-        self.best = ""
         self.epoch = 0
 
     @property
@@ -211,18 +229,18 @@ class _Keeper(keras.callbacks.Callback):
 
     def restore(self, trainer: Trainer) -> int:
         """Load the checkpoint if there is one; return the epoch to begin with."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         trainer.optimizer.build(trainer.trainable_variables)
-        if not (self.folder / "state.json").is_file():
+        if not (self.folder / "last.npz").is_file():
             return 0
-        state = read_json(self.folder / "state.json")
-        trainer.load_weights(self.folder / state["last"])
-        self.history, self.best = state["history"], state["best"]
+        with np.load(self.folder / "last.npz", allow_pickle=False) as saved:
+            _assign(_state(trainer), saved)
+            self.history = json.loads(str(saved["history"]))
         return len(self.history)
 
     def load_best(self, trainer: Trainer) -> None:
         """Load the weights of the epoch with the lowest validation loss."""
-        trainer.load_weights(self.folder / self.best)
+        with np.load(self.folder / "best.npz", allow_pickle=False) as saved:
+            _assign(trainer.body.weights, saved)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -243,17 +261,10 @@ class _Keeper(keras.callbacks.Callback):
         self.history.append(row)
         logs.update(row)  # for TensorBoard
         logs.pop("epoch")
-        last = f"epoch{epoch}.weights.h5"
-        with replacing(self.folder / last) as temporary:
-            self.model.save_weights(temporary, overwrite=True)
-        losses_so_far = [_or_infinite(row[self._select]) for row in self.history]
-        if not self.best or losses_so_far[-1] < min(losses_so_far[:-1]):
-            self.best = last
-        state = {"last": last, "best": self.best, "history": self.history}
-        write_json(self.folder / "state.json", state)
-        for path in self.folder.glob("epoch*.weights.h5"):
-            if path.name not in (last, self.best):
-                path.unlink()
+        validation_losses = [_or_infinite(row[self._select]) for row in self.history]
+        if epoch == 0 or validation_losses[-1] < min(validation_losses[:-1]):
+            _save(self.folder / "best.npz", self.model.body.weights)
+        _save(self.folder / "last.npz", _state(self.model), json.dumps(self.history))
         self.progress.epoch(row)
 
     def _validate(self) -> dict[str, float]:
@@ -267,6 +278,22 @@ class _Keeper(keras.callbacks.Callback):
             found[f"val_{level}_loss"] = result["loss"]
             found[f"val_{level}_mAP"] = result["mAP"]
         return found
+
+
+def _state(trainer: Trainer) -> list[keras.Variable]:
+    """All that training changes from step to step."""
+    return [*trainer.body.weights, *trainer.optimizer.variables]
+
+
+def _save(path: Path, variables: list[keras.Variable], history: str = "") -> None:
+    arrays = {str(i): np.asarray(value) for i, value in enumerate(variables)}
+    with replacing(path) as temporary:
+        np.savez(temporary, history=history, **arrays)
+
+
+def _assign(variables: list[keras.Variable], saved: Mapping[str, np.ndarray]) -> None:
+    for i, variable in enumerate(variables):
+        variable.assign(saved[str(i)])
 
 
 def _or_infinite(loss: float | None) -> float:

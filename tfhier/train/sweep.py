@@ -122,15 +122,14 @@ def _one(
     """Train or evaluate one run as needed; return its results."""
     folder = job.run_folder(setting, seed=seed, fold=fold)
     wanted = training.request(setting, job.bundle, seed=seed, fold=fold)
-    done = training.is_done(folder, wanted)
+    training.check_settings(folder, wanted)
     parts = job.bundle.deal(setting, seed=seed, fold=fold)
-    if test_only:
-        results = evaluate.evaluate_run(folder, job.bundle, parts)
-    elif done:
-        results = read_json(folder / "metrics.json")
-    else:
+    if not test_only and not training.is_trained(folder):
         _train(job, setting, seed, fold, folder, parts, title)
+    if test_only or not (folder / "metrics.json").is_file():
         results = evaluate.evaluate_run(folder, job.bundle, parts)
+    else:
+        results = read_json(folder / "metrics.json")
     return {"folder": str(folder.relative_to(job.folder)), **results}
 
 
@@ -230,6 +229,7 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
             name: training.request(setting, job.bundle, seed=0, fold=0)[name]
             for name in (
                 "data",
+                "data_fingerprint",
                 "num_clips",
                 "features",
                 "clip_seconds",

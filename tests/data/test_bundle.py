@@ -1,0 +1,252 @@
+"""A data set made ready: columns in order, bad files out, parts dealt without leaks."""
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tfhier.audio import AudioError
+from tfhier.data import bundle as bundles
+from tfhier.errors import InputError
+from tfhier.files import write_text
+from tfhier.taxonomy import Taxonomy
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with tiny.data_set(tmp_path_factory.mktemp("data")) as folder:
+        yield folder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFHIER_CACHE", str(tmp_path / "cache"))
+
+
+# -- Labels meet the taxonomy ----------------------------------------------------------
+
+
+def test_columns_take_the_order_of_the_taxonomy(data, tmp_path):
+    shuffled = tiny.write(
+        tmp_path / "shuffled", columns=("d", "f", "a", "c", "b", "e"), with_audio=False
+    )
+    mine, its = (
+        tiny.bundle(folder, tiny.on_features(folder)) for folder in (shuffled, data)
+    )
+    assert mine.clips.labels == its.clips.labels == tiny.LABELS
+    for level in ("fine", "coarse"):
+        for ours, theirs in zip(mine.labellings[level], its.labellings[level],
+                                strict=True):  # fmt: skip
+            assert np.array_equal(ours, theirs)
+        assert np.array_equal(mine.truth[level][0], its.truth[level][0])
+
+
+def test_observed_labels_agree_with_the_truth_on_every_level(data):
+    bundle = tiny.bundle(data, tiny.on_features(data, coarse_negatives="certain"))
+    for level, (targets, observed) in bundle.labellings.items():
+        truth, everywhere = bundle.truth[level]
+        assert everywhere.all()
+        assert np.array_equal(targets[observed], truth[observed])
+        assert 0 < observed.mean() < 1
+
+
+def test_a_taxonomy_with_other_leaves_is_refused(data, tmp_path):
+    write_text(tmp_path / "t.csv", "fine,coarse\na,x\nb,x\nc,y\nd,y\ne,z\nother,z\n")
+    experiment = tiny.on_features(data, taxonomy=str(tmp_path / "t.csv"))
+    with pytest.raises(InputError, match=r"does not fit tiny: it lacks f and also has "
+                       r"other\. Its leaves must be the data's 6 labels"):  # fmt: skip
+        tiny.bundle(data, experiment)
+
+
+def test_long_lists_of_differences_are_cut(data):
+    experiment = tiny.on_features(data, taxonomy="openmic")
+    with pytest.raises(InputError, match=r"lacks a, b, c, d \.\.\. and also has acc"):
+        tiny.bundle(data, experiment)
+
+
+# -- Where inputs come from ------------------------------------------------------------
+
+
+def test_features_that_are_not_there_are_named(data):
+    with pytest.raises(InputError, match=r"no precomputed features 'Z' \(there: X\)"):
+        tiny.bundle(data, tiny.on_features(data, features="Z"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_refused(data, value):
+    experiment = tiny.on_features(data)
+    clips = bundles.find_clips(experiment, str(data))
+    clips.features["X"][5, 1, 2] = value
+    with pytest.raises(InputError, match="features 'X' of tiny hold NaN or infinity"):
+        bundles.build(
+            clips, experiment, Taxonomy.parse(tiny.TAXONOMY), sample_rate=16_000
+        )
+
+
+def test_without_audio_an_experiment_on_audio_says_so(tmp_path):
+    folder = tiny.write(tmp_path / "mute", with_audio=False)
+    with pytest.raises(InputError, match="mute has no audio, and the experiment needs"):
+        tiny.bundle(folder, tiny.on_audio(folder))
+    bundle = tiny.bundle(folder, tiny.on_features(folder))
+    assert (bundle.clip_samples, bundle.feature_shape) == (0, (4, 8))
+
+
+def test_audio_is_decoded_at_the_rate_of_the_front_end(data):
+    bundle = tiny.bundle(data, tiny.on_audio(data))
+    assert bundle.clip_samples == 9_600
+    assert bundle.feature_shape is None
+    assert bundle.notes == ()
+    assert bundle.usable.all()
+    faster = tiny.bundle(data, tiny.on_audio(data, frontend="panns_32k"))
+    assert faster.clip_samples == 19_200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "note"),
+    [(0.5, "48 clips are longer than 0.5 s"), (0.8, "48 clips are shorter than 0.8 s")],
+)
+def test_cut_and_padded_clips_are_told(data, seconds, note):
+    bundle = tiny.bundle(data, tiny.on_audio(data, clip_seconds=seconds))
+    assert bundle.clip_samples == round(seconds * 16_000)
+    assert len(bundle.notes) == 1
+    assert bundle.notes[0].startswith(note)
+
+
+def spoil(folder, clip):
+    """Replace the audio of a clip by something else; return its key."""
+    path = tiny.audio_path(folder, tiny.KEYS[clip], ".ogg")
+    path.write_bytes(b"OggS, and then nothing that makes sense")
+    return tiny.KEYS[clip]
+
+
+def test_a_broken_file_stops_with_its_name(tmp_path, cache):
+    folder = tiny.write(tmp_path / "tiny", suffix=".ogg")
+    key = spoil(folder, 4)
+    with pytest.raises(AudioError, match=rf"{key}\.ogg: .*--skip-bad"):
+        tiny.bundle(folder, tiny.on_audio(folder))
+
+
+def test_broken_files_are_left_out_counted_and_named_with_skip_bad(tmp_path, cache):
+    folder = tiny.write(tmp_path / "tiny", suffix=".ogg")
+    bad = [spoil(folder, clip) for clip in (4, 40)]
+    experiment = tiny.on_audio(folder)
+    bundle = tiny.bundle(folder, experiment, skip_bad=True)
+    assert bundle.clips.keys[~bundle.usable].tolist() == bad
+    (note,) = bundle.notes
+    assert note.startswith("2 unreadable files left out (--skip-bad); first: ")
+    assert bad[0] in note
+    parts = bundle.deal(experiment, seed=0, fold=0)
+    assert parts[[4, 40]].tolist() == ["", ""]
+    assert np.count_nonzero(parts == "") == 2
+    folds = experiment.but(num_folds=3)
+    for fold in range(3):
+        assert bundle.deal(folds, seed=0, fold=fold)[[4, 40]].tolist() == ["", ""]
+
+
+def test_a_test_part_of_broken_files_alone_is_refused(tmp_path, cache):
+    folder = tiny.write(tmp_path / "tiny", suffix=".ogg")
+    for clip in range(tiny.NUM_TRAIN, len(tiny.KEYS)):
+        spoil(folder, clip)
+    experiment = tiny.on_audio(folder)
+    bundle = tiny.bundle(folder, experiment, skip_bad=True)
+    with pytest.raises(InputError, match="no test clips"):
+        bundle.deal(experiment, seed=0, fold=0)
+
+
+# -- Dealing ---------------------------------------------------------------------------
+
+
+def test_validation_comes_from_training_and_is_the_same_for_every_seed(data):
+    experiment = tiny.on_features(data, validation_fraction=0.25)
+    bundle = tiny.bundle(data, experiment)
+    own = bundle.clips.parts
+    deals = [bundle.deal(experiment, seed=seed, fold=0) for seed in (0, 1, 7)]
+    assert all(np.array_equal(deal, deals[0]) for deal in deals)
+    assert np.array_equal(deals[0] == "test", own == "test")
+    assert np.all(own[deals[0] == "validation"] == "train")
+    assert np.count_nonzero(deals[0] == "validation") == 9
+    assert np.count_nonzero(deals[0] == "train") == 27
+
+
+def test_dealing_changes_no_clip_of_the_bundle(data):
+    experiment = tiny.on_features(data)
+    bundle = tiny.bundle(data, experiment)
+    before = bundle.clips.parts.copy()
+    bundle.deal(experiment, seed=0, fold=0)[:] = ""
+    assert np.array_equal(bundle.clips.parts, before)
+
+
+def test_folds_test_every_clip_once_a_seed_and_seeds_differ(data):
+    experiment = tiny.on_features(data, num_folds=4)
+    bundle = tiny.bundle(data, experiment)
+    deals = {
+        seed: np.stack([bundle.deal(experiment, seed=seed, fold=f) for f in range(4)])
+        for seed in (0, 1)
+    }
+    for dealt in deals.values():
+        assert np.all((dealt == "test").sum(axis=0) == 1)
+        for parts in dealt:
+            assert set(parts) == {"train", "validation", "test"}
+            assert np.count_nonzero(parts == "test") == 12
+            assert np.count_nonzero(parts == "validation") == 5  # 15 % of 36
+    assert not np.array_equal(deals[0] == "test", deals[1] == "test")
+
+
+def test_a_set_without_parts_asks_for_folds(data):
+    lone = data / "openmic-2018.npz"
+    experiment = tiny.on_features(data)
+    clips = bundles.find_clips(experiment, str(lone)).with_parts([""] * 48)
+    bundle = bundles.build(
+        clips, experiment, Taxonomy.parse(tiny.TAXONOMY), sample_rate=16_000
+    )
+    with pytest.raises(InputError, match=r"has no train clips .*--set num_folds=5"):
+        bundle.deal(experiment, seed=0, fold=0)
+    assert "test" in bundle.deal(experiment.but(num_folds=5), seed=0, fold=0)
+
+
+def test_more_folds_than_clips_are_refused(data):
+    experiment = tiny.on_features(data, num_folds=49)
+    bundle = tiny.bundle(data, experiment)
+    with pytest.raises(InputError, match="2 to 48 folds"):
+        bundle.deal(experiment, seed=0, fold=0)
+
+
+def test_a_validation_part_of_its_own_is_kept(data):
+    experiment = tiny.on_features(data)
+    clips = bundles.find_clips(experiment, str(data))
+    parts = clips.parts.astype("<U10")
+    parts[:3] = "validation"
+    bundle = bundles.build(
+        clips.with_parts(parts), experiment, Taxonomy.parse(tiny.TAXONOMY),
+        sample_rate=16_000,
+    )  # fmt: skip
+    assert np.array_equal(bundle.deal(experiment, seed=0, fold=0), parts)
+
+
+# -- Finding ---------------------------------------------------------------------------
+
+
+def test_an_unknown_data_set_offers_the_nearest():
+    with pytest.raises(InputError, match=r"no dataset 'openmc'\. Close: openmic"):
+        bundles.module_of("openmc")
+
+
+def test_auto_takes_the_folder_where_it_is_looked_for(data, monkeypatch, tmp_path):
+    experiment = tiny.on_features(data)
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path))
+    (tmp_path / "openmic-2018").symlink_to(data)
+    clips = bundles.find_clips(experiment, "auto")
+    assert clips.keys.tolist() == list(tiny.KEYS)
+    assert clips.kind == "other"
+
+
+def test_auto_without_it_and_embedded_take_the_stand_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "nothing"))
+    module = bundles.module_of("openmic")
+    monkeypatch.setattr(module, "embedded", lambda: "the stand-in")
+    for where in ("auto", "embedded"):
+        assert bundles.find_clips(tiny.on_features(tmp_path), where) == "the stand-in"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone"):
+        bundles.find_clips(tiny.on_features(tmp_path), str(tmp_path / "gone"))

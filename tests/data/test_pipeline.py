@@ -1,0 +1,154 @@
+"""Training batches: whole permutations, the same from any epoch, labels with clips."""
+
+import numpy as np
+import pytest
+
+from tfhier.data.pipeline import (
+    Features,
+    scoring_batches,
+    steps_per_epoch,
+    training_batches,
+)
+
+NUM_CLIPS = 40
+ROWS = np.arange(3, 33, 2)  # 15 training clips, scattered in the source
+
+
+class Ramps:
+    """A source whose sample i of clip c is 1000 c + i, and that records crops."""
+
+    def __init__(self, num_samples=100):
+        self.values = 1000 * np.arange(NUM_CLIPS)[:, None] + np.arange(num_samples)
+
+    def fetch(self, indices, *, offsets=None, num_samples=None):
+        if offsets is None:
+            return self.values[indices].astype(np.float32)
+        assert offsets.min() >= 0
+        assert offsets.max() + num_samples <= self.values.shape[1]
+        columns = offsets[:, None] + np.arange(num_samples)
+        return self.values[indices[:, None], columns].astype(np.float32)
+
+
+def labellings():
+    """Two levels whose entries tell the clip they belong to."""
+    clips = np.arange(NUM_CLIPS, dtype=np.float32)[:, None]
+    observed = np.random.default_rng(0).random((NUM_CLIPS, 3)) < 0.5
+    return {
+        "fine": (clips + np.array([0.0, 0.1, 0.2], np.float32), observed),
+        "coarse": (-clips, observed[:, :1]),
+    }
+
+
+def batches_of(source=None, rows=ROWS, **changes):
+    settings = {
+        "batch_size": 5, "seed": 0, "first_epoch": 0, "num_epochs": 4,
+    }  # fmt: skip
+    dataset = training_batches(
+        source or Ramps(), rows, labellings(), **(settings | changes)
+    )
+    return list(dataset.as_numpy_iterator())
+
+
+def clips_of(batches) -> np.ndarray:
+    """Return the clips of each batch: (steps, batch)."""
+    return np.stack([inputs[:, 0] // 1000 for inputs, _, _ in batches]).astype(int)
+
+
+def test_every_epoch_is_a_permutation_and_no_two_are_alike():
+    epochs = clips_of(batches_of()).reshape(4, -1)
+    for clips in epochs:
+        assert sorted(clips) == ROWS.tolist()
+    assert len({tuple(clips) for clips in epochs}) == 4
+    assert list(epochs[0]) != ROWS.tolist()
+
+
+def test_seeds_decide_the_order():
+    first, again, other = (clips_of(batches_of(seed=seed)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first[:3], other[:3])
+
+
+def test_no_epoch_of_one_seed_is_an_epoch_of_the_next():
+    epochs = np.concatenate(
+        [clips_of(batches_of(seed=seed)).reshape(4, -1) for seed in range(3)]
+    )
+    assert len({tuple(clips) for clips in epochs}) == 12
+
+
+@pytest.mark.parametrize("crop_samples", [0, 30])
+def test_beginning_later_gives_what_the_whole_gives_there(crop_samples):
+    crops = {"clip_samples": 100, "crop_samples": crop_samples}
+    whole, late = batches_of(**crops), batches_of(**crops, first_epoch=2)
+    assert len(whole) == 12
+    assert len(late) == 6
+    for ours, theirs in zip(late, whole[6:], strict=True):
+        assert np.array_equal(ours[0], theirs[0])
+        for mine, its in zip(ours[1:], theirs[1:], strict=True):
+            assert all(np.array_equal(mine[level], its[level]) for level in its)
+
+
+def test_the_rest_that_fills_no_batch_is_another_one_in_every_epoch():
+    epochs = clips_of(batches_of(batch_size=4, num_epochs=60)).reshape(60, -1)
+    assert epochs.shape[1] == 12
+    left_out = [frozenset(ROWS) - set(clips) for clips in epochs]
+    assert all(len(rest) == 3 for rest in left_out)
+    assert len(set(left_out)) > 30
+    assert set().union(*left_out) == set(ROWS)
+
+
+def test_labels_come_with_their_clips_and_weights_are_what_is_observed():
+    expected = labellings()
+    for inputs, targets, weights in batches_of():
+        clips = (inputs[:, 0] // 1000).astype(int)
+        for level, (known, observed) in expected.items():
+            assert np.array_equal(targets[level], known[clips])
+            assert weights[level].dtype == np.float32
+            assert np.array_equal(weights[level], observed[clips].astype(np.float32))
+
+
+def test_crops_lie_inside_their_clips_and_reach_both_ends():
+    batches = batches_of(num_epochs=30, clip_samples=100, crop_samples=97)
+    starts = np.concatenate([inputs[:, 0] % 1000 for inputs, _, _ in batches])
+    assert {inputs.shape for inputs, _, _ in batches} == {(5, 97)}
+    assert set(starts) == {0, 1, 2, 3}
+    for inputs, _, _ in batches:
+        assert np.array_equal(np.diff(inputs, axis=1), np.ones((5, 96)))
+
+
+def test_crops_differ_between_epochs_and_seeds():
+    def starts(seed):
+        batches = batches_of(seed=seed, clip_samples=100, crop_samples=20)
+        return [inputs[:, 0] % 1000 for inputs, _, _ in batches]
+
+    mine, other = starts(0), starts(1)
+    assert not np.array_equal(mine[0], mine[3])
+    assert not np.array_equal(mine[0], other[0])
+
+
+def test_features_are_a_source(rng):
+    values = rng.normal(size=(NUM_CLIPS, 4, 3))
+    inputs, targets, _ = batches_of(Features(values))[0]
+    clips = -targets["coarse"][:, 0].astype(int)
+    assert inputs.dtype == np.float32
+    assert np.array_equal(inputs, values[clips].astype(np.float32))
+
+
+def test_a_batch_larger_than_the_data_is_all_of_them():
+    (clips,) = clips_of(batches_of(batch_size=64, num_epochs=1))
+    assert sorted(clips) == ROWS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "batch_size", "expected"), [(15, 5, 3), (14, 5, 2), (4, 5, 1)]
+)
+def test_steps_of_an_epoch(num_clips, batch_size, expected):
+    assert steps_per_epoch(num_clips, batch_size) == expected
+
+
+def test_scoring_takes_whole_clips_in_order_with_the_last_small_batch():
+    rows = np.array([7, 2, 39, 2, 0])
+    batches = list(
+        scoring_batches(Ramps(), rows, batch_size=2).as_numpy_iterator()
+    )
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert np.array_equal(np.concatenate(batches), Ramps().values[rows])

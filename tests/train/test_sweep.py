@@ -1,0 +1,310 @@
+"""Sweeps: the setting chosen on validation, summaries by hand, nothing done twice."""
+
+import dataclasses
+import json
+import time
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tfhier import compare, evaluate
+from tfhier.errors import InputError
+from tfhier.files import locked, read_json, write_json
+from tfhier.train import run as training
+from tfhier.train import sweep
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with tiny.data_set(tmp_path_factory.mktemp("data")) as folder:
+        yield folder
+
+
+def make_job(data, folder, experiment=None, *, bundle=None, name="gmp"):
+    experiment = experiment or tiny.on_features(data)
+    return sweep.Job(
+        name=name,
+        profile="small",
+        experiment=experiment,
+        paper=experiment.but(width=0.5),
+        bundle=bundle or tiny.bundle(data, experiment),
+        folder=folder,
+        command="a command",
+    )
+
+
+@pytest.fixture
+def never_train(monkeypatch):
+    """Make any training a failure."""
+
+    def refuse(*_, **__):
+        raise AssertionError("this must not train")
+
+    monkeypatch.setattr(training, "train", refuse)
+
+
+@pytest.fixture(scope="module")
+def searched(data, tmp_path_factory):
+    """A finished sweep: 2 rates, of which one learns nothing, x 2 seeds."""
+    grid = {"learning_rate": (1e-7, 0.05), "head": ("gmp",)}
+    experiment = tiny.on_features(data, grid=grid, seeds=(0, 3), epochs=4)
+    job = make_job(data, tmp_path_factory.mktemp("searched"), experiment)
+    return job, sweep.run(job)
+
+
+# -- The choice and the summary --------------------------------------------------------
+
+
+def test_each_run_has_a_folder_named_by_what_varies(searched):
+    job, _ = searched
+    assert {path.parent.name + "/" + path.name for path in job.folder.glob("*/*")} == {
+        f"learning_rate={rate}/seed{seed}" for rate in (1e-07, 0.05) for seed in (0, 3)
+    }
+
+
+def test_the_setting_with_the_lowest_mean_validation_loss_is_chosen(searched):
+    job, summary = searched
+    means = []
+    for rate in (1e-07, 0.05):
+        folders = [job.folder / f"learning_rate={rate}" / f"seed{s}" for s in (0, 3)]
+        results = [read_json(folder / "metrics.json") for folder in folders]
+        means.append(np.mean([r["validation"]["fine"]["loss"] for r in results]))
+    assert means[1] < means[0]
+    assert [entry["validation_fine_loss"] for entry in summary["choice"]] == (
+        pytest.approx(means)
+    )
+    assert summary["chosen"] == {"learning_rate": 0.05, "head": "gmp"}
+    assert summary["settings"]["learning_rate"] == 0.05
+    assert summary["settings"]["seeds"] == [0, 3]
+    assert summary["paper_settings"]["width"] == 0.5
+
+
+def test_the_summary_is_of_the_chosen_runs_alone(searched):
+    job, summary = searched
+    assert [(run["seed"], run["fold"]) for run in summary["runs"]] == [(0, 0), (3, 0)]
+    losses = {}
+    for run in summary["runs"]:
+        assert run["folder"].startswith("learning_rate=0.05/")
+        own = read_json(job.folder / run["folder"] / "metrics.json")
+        assert own == {key: run[key] for key in own}
+        losses[run["folder"]] = run["validation"]["fine"]["loss"]
+    assert summary["best_run"] == min(losses, key=losses.get)
+
+
+def test_means_and_spreads_by_hand(searched):
+    _, summary = searched
+    for part in ("test", "test_truth"):
+        for level in ("fine", "coarse"):
+            for metric in ("roc_auc", "mAP", "f1"):
+                a, b = (run[part][level][metric] for run in summary["runs"])
+                figure = summary[part][level][metric]
+                assert figure["mean"] == pytest.approx((a + b) / 2)
+                assert figure["std"] == pytest.approx(abs(a - b) / np.sqrt(2))
+
+
+def test_an_undefined_loss_is_never_the_lowest():
+    assert sweep._lowest([None, 0.5, float("nan"), 0.4]) == 3
+    assert sweep._lowest([None, None]) == 0
+
+
+def test_the_summary_says_what_it_was_made_of(searched):
+    job, summary = searched
+    assert summary["data"]["name"] == "tiny"
+    assert summary["data"]["kind"] == "other"
+    assert (summary["data"]["num_train"], summary["data"]["num_test"]) == (36, 12)
+    observed = job.bundle.clips.observed
+    assert summary["data"]["observed_per_clip"] == observed.sum() / 48
+    assert summary["command"] == "a command"
+    assert {"date", "keras", "tensorflow", "tfhier"} <= set(summary["machine"])
+    text = (job.folder / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert json.loads(text) == summary
+
+
+# -- The same command again ------------------------------------------------------------
+
+
+def test_a_finished_sweep_trains_nothing_and_says_the_same(searched, never_train):
+    job, summary = searched
+    began = time.perf_counter()
+    again = sweep.run(job)
+    assert time.perf_counter() - began < 1.0
+    assert again == summary
+
+
+def test_a_further_seed_trains_only_that_seed(data, tmp_path, monkeypatch):
+    sweep.run(make_job(data, tmp_path))
+    trained = []
+    train = training.train
+
+    def record(*arguments, seed, **options):
+        trained.append(seed)
+        return train(*arguments, seed=seed, **options)
+
+    monkeypatch.setattr(training, "train", record)
+    more = make_job(data, tmp_path, tiny.on_features(data, seeds=(0, 1)))
+    assert [run["seed"] for run in sweep.run(more)["runs"]] == [0, 1]
+    assert trained == [1]
+
+
+def test_other_settings_in_the_folder_are_named(searched, data, never_train):
+    job, _ = searched
+    changed = dataclasses.replace(job, experiment=job.experiment.but(batch_size=4))
+    before = (job.folder / "metrics.json").read_bytes()
+    with pytest.raises(InputError, match=r"batch_size 8 -> 4.*--fresh"):
+        sweep.run(changed)
+    assert (job.folder / "metrics.json").read_bytes() == before
+
+
+def test_other_labels_in_a_folder_are_noticed(data, tmp_path):
+    """The same number of clips with other labels is other data."""
+    job = make_job(data, tmp_path / "results")
+    sweep.run(job)
+    other = tiny.write(tmp_path / "tiny", seed=1, with_audio=False)
+    changed = dataclasses.replace(job, bundle=tiny.bundle(other, job.experiment))
+    with pytest.raises(InputError, match="--fresh"):
+        sweep.run(changed)
+
+
+def test_a_second_process_is_told(searched, never_train):
+    job, _ = searched
+    with (
+        locked(job.folder / ".lock", task="working on gmp"),
+        pytest.raises(InputError, match="Another process is working on gmp"),
+    ):
+        sweep.run(job)
+
+
+def test_fresh_starts_over(data, tmp_path):
+    job = make_job(data, tmp_path)
+    sweep.run(job)
+    (tmp_path / "seed0" / "stale.txt").write_text("")
+    (tmp_path / "report.html").write_text("")
+    changed = dataclasses.replace(job, experiment=job.experiment.but(batch_size=4))
+    summary = sweep.run(changed, fresh=True)
+    assert summary["settings"]["batch_size"] == 4
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".lock", "metrics.json", "seed0", "yardstick.json"}
+    assert not (tmp_path / "seed0" / "stale.txt").exists()
+
+
+# -- Evaluation alone ------------------------------------------------------------------
+
+
+def test_test_only_evaluates_the_saved_model_again(data, tmp_path, monkeypatch):
+    job = make_job(data, tmp_path)
+    summary = sweep.run(job)
+    model = tmp_path / "seed0" / "best.keras"
+    before = model.stat().st_mtime_ns
+    metrics = tmp_path / "seed0" / "metrics.json"
+    write_json(metrics, {"validation": "stale"})
+
+    def refuse(*_, **__):
+        raise AssertionError("this must not train")
+
+    monkeypatch.setattr(training, "train", refuse)
+    assert sweep.run(job, test_only=True)["runs"] == summary["runs"]
+    assert model.stat().st_mtime_ns == before
+    assert read_json(metrics)["test"] == summary["runs"][0]["test"]
+
+
+def test_test_only_without_a_model_says_so(data, tmp_path, never_train):
+    with pytest.raises(InputError, match=r"no model .*seed0/best\.keras"):
+        sweep.run(make_job(data, tmp_path), test_only=True)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_fresh_with_test_only_keeps_the_models(data, tmp_path, never_train):
+    """Asking for both would delete what is to be evaluated."""
+    model = tmp_path / "seed0" / "best.keras"
+    model.parent.mkdir()
+    model.write_bytes(b"hours of work")
+    with pytest.raises(InputError):
+        sweep.run(make_job(data, tmp_path), fresh=True, test_only=True)
+    assert model.is_file()
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5])
+def test_a_broken_model_is_named(searched, tmp_path, keep):
+    job, summary = searched
+    content = (job.folder / summary["best_run"] / "best.keras").read_bytes()
+    size = int(keep * len(content)) if isinstance(keep, float) else keep
+    (tmp_path / "best.keras").write_bytes(content[:size])
+    with pytest.raises(InputError, match=r"best\.keras is no usable Keras model"):
+        evaluate.load_tagger(tmp_path / "best.keras", job.bundle.taxonomy)
+
+
+def test_a_model_of_another_taxonomy_is_refused(searched):
+    job, summary = searched
+    other = job.bundle.taxonomy.flat(tiny.LABELS)
+    with pytest.raises(InputError, match=r"'fine': 6.*taxonomy has.*'label': 6"):
+        evaluate.load_tagger(job.folder / summary["best_run"] / "best.keras", other)
+
+
+# -- Folds -----------------------------------------------------------------------------
+
+
+def test_folds_test_every_clip_once_a_seed(data, tmp_path):
+    experiment = tiny.on_features(
+        data, num_folds=2, seeds=(0, 1), epochs=1, batch_size=16
+    )
+    job = make_job(data, tmp_path, experiment)
+    summary = sweep.run(job)
+    assert len(summary["runs"]) == 4
+    for seed in (0, 1):
+        keys = []
+        for fold in (0, 1):
+            folder = tmp_path / f"seed{seed}" / f"fold{fold}"
+            with np.load(folder / "scores.npz", allow_pickle=False) as scores:
+                keys += scores["keys"].tolist()
+                assert scores["fine"].shape == (24, 6)
+        assert sorted(keys) == list(tiny.KEYS)
+    # The same seeds against themselves: no difference, paired by seed and fold.
+    figure = compare.paired_differences(summary, summary)["fine"]["mAP"]
+    assert figure == {"mean": 0.0, "low": 0.0, "high": 0.0, "num_pairs": 4}
+
+
+# -- The yardstick ---------------------------------------------------------------------
+
+
+def fits(monkeypatch) -> list:
+    """Record how often the yardstick is worked out anew."""
+    calls = []
+    original = sweep.baseline.logistic_regression
+
+    def record(*arguments):
+        calls.append(0)
+        return original(*arguments)
+
+    monkeypatch.setattr(sweep.baseline, "logistic_regression", record)
+    return calls
+
+
+def test_the_yardstick_is_worked_out_once_a_folder(data, tmp_path, monkeypatch):
+    calls = fits(monkeypatch)
+    job = make_job(data, tmp_path / "results")
+    first = sweep._yardstick(job, job.experiment)
+    assert sweep._yardstick(job, job.experiment) == read_json(
+        tmp_path / "results" / "yardstick.json"
+    )["results"]  # fmt: skip
+    assert first["test"]["fine"]["mAP"]["mean"] > 0
+    assert len(calls) == 1
+    setting = job.experiment.but(head="gap", learning_rate=0.5)
+    sweep._yardstick(job, setting)
+    assert len(calls) == 1
+    sweep._yardstick(job, job.experiment.but(validation_fraction=0.3))
+    assert len(calls) == 2
+    other = tiny.write(tmp_path / "other", seed=1, with_audio=False)
+    bundle = tiny.bundle(other, job.experiment)
+    sweep._yardstick(dataclasses.replace(job, bundle=bundle), job.experiment)
+    assert len(calls) == 3
+
+
+def test_the_yardstick_of_folds_is_of_the_same_deals(data, tmp_path, monkeypatch):
+    calls = fits(monkeypatch)
+    job = make_job(data, tmp_path, tiny.on_features(data, num_folds=2, seeds=(0, 1)))
+    found = sweep._yardstick(job, job.experiment)
+    assert len(calls) == 4
+    assert found["test"]["fine"]["mAP"]["std"] > 0
