@@ -21,9 +21,8 @@ _BATCH_SIZE = 32
 def time_averages(bundle: Bundle, frontend: LogMel | None) -> np.ndarray:
     """Return what the regression sees of every clip: float32 (clips, units).
 
-    Of audio the mean and the standard deviation over time of each log-mel band; of
-    precomputed features (clips, frames, units) the same of each unit, and features
-    without a time axis as they are.
+    Of audio the mean over time of each log-mel band; of precomputed features (clips,
+    frames, units) the mean over frames, and features without a time axis as they are.
     """
     batches = []
     for start in range(0, len(bundle.clips), _BATCH_SIZE):
@@ -32,7 +31,7 @@ def time_averages(bundle: Bundle, frontend: LogMel | None) -> np.ndarray:
         if frontend is not None:
             frames = np.asarray(frontend(frames))
         if frames.ndim == 3:
-            frames = np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1)
+            frames = frames.mean(axis=1)
         batches.append(frames)
     return np.concatenate(batches)
 

@@ -78,6 +78,7 @@ def _what_was_run(summary: dict) -> list[str]:
         ("machine", f"{processor}, {gpus}"),
         ("versions", versions),
         ("profile", summary["profile"]),
+        *(("not as in the paper", words) for words in summary.get("departures", ())),
     ]
     return [table(["", ""], rows, kind="text")]
 

@@ -186,6 +186,8 @@ READING = (
     "has no AP and no F1; one without both kinds has no ROC-AUC.",
     "Thresholds: F1 needs decisions. Each label has its own threshold, fitted on the "
     "validation clips and applied unchanged to the test clips.",
+    "Yardstick: logistic regression for each label, on the same clips and labels, from "
+    "log-mels (or precomputed features) averaged over time.",
     "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
     "under cross-validation, by fold.",
     "Violation rate: of all labels that are decided to be present, the share whose "

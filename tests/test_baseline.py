@@ -1,0 +1,87 @@
+"""The yardstick: averages by hand, scikit-learn's regression, nothing from the test."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+from sklearn.preprocessing import StandardScaler
+
+from tests import tiny
+from tfhier import baseline, frontends
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with tiny.data_set(tmp_path_factory.mktemp("data")) as folder:
+        yield folder
+
+
+def prepared(data):
+    experiment = tiny.on_features(data, validation_fraction=0.2)
+    bundle = tiny.bundle(data, experiment)
+    return bundle, bundle.deal(experiment, seed=0, fold=0)
+
+
+def test_averages_of_features_are_mean_and_spread_over_time(data):
+    bundle, _ = prepared(data)
+    values = bundle.source.values
+    expected = np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
+    found = baseline.time_averages(bundle, None)
+    assert found.shape == (48, 16)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_averages_of_audio_are_of_its_log_mel(data):
+    bundle = tiny.bundle(data, tiny.on_audio(data))
+    frontend = frontends.build("panns_16k")
+    found = baseline.time_averages(bundle, frontend)
+    assert found.shape == (48, 128)
+    log_mel = np.asarray(frontend(bundle.source.fetch(np.array([40]))))[0]
+    np.testing.assert_allclose(found[40, :64], log_mel.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found[40, 64:], log_mel.std(axis=0), rtol=1e-3)
+
+
+def test_each_label_is_a_regression_on_its_observed_training_clips(data):
+    bundle, parts = prepared(data)
+    averages = baseline.time_averages(bundle, None)
+    found = baseline.logistic_regression(bundle, parts, averages)
+    targets, observed = bundle.labellings["fine"]
+    for column, label in enumerate(tiny.LABELS):
+        train = (parts == "train") & observed[:, column]
+        test = (parts == "test") & observed[:, column]
+        scaler = StandardScaler().fit(averages[train])
+        model = LogisticRegression(max_iter=1000)
+        model.fit(scaler.transform(averages[train]), targets[train, column] > 0)
+        scores = model.predict_proba(scaler.transform(averages[test]))[:, 1]
+        got = found["test"]["fine"]["per_label"][label]["average_precision"]
+        if targets[test, column].any():
+            expected = average_precision_score(targets[test, column], scores)
+            assert got == pytest.approx(expected)
+        else:
+            assert got is None or np.isnan(got)
+
+
+def test_features_that_show_the_truth_are_used(data):
+    bundle, parts = prepared(data)
+    averages = baseline.time_averages(bundle, None)
+    found = baseline.logistic_regression(bundle, parts, averages)
+    assert set(found) == {"test", "test_truth"}
+    assert found["test_truth"]["fine"]["mAP"] > 0.75
+    noise = np.random.default_rng(0).normal(size=averages.shape)
+    blind = baseline.logistic_regression(bundle, parts, noise)
+    assert blind["test_truth"]["fine"]["mAP"] < found["test_truth"]["fine"]["mAP"] - 0.1
+
+
+def test_a_label_seen_one_way_only_gets_its_share(data):
+    bundle, parts = prepared(data)
+    targets, observed = bundle.labellings["fine"]
+    train = parts == "train"
+    targets[train & observed[:, 0], 0] = 1.0
+    observed[train, 1] = False
+    averages = baseline.time_averages(bundle, None)
+    models = baseline._fit(
+        averages[train], bundle.labellings["fine"], np.flatnonzero(train)
+    )
+    assert models[0](averages[:3]).tolist() == [1.0] * 3
+    assert models[1](averages[:3]).tolist() == [0.5] * 3
+    assert 0 < models[2](averages[:3]).min() < 1

@@ -1,0 +1,276 @@
+"""The doors, `run.py` and `tfhier`: right answers, one line and status 2 for mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tfhier import __main__ as command_line
+from tfhier import console, experiment
+from tfhier.files import locked
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = experiment.find(ROOT / "experiments")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    with tiny.data_set(tmp_path_factory.mktemp("data")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def run_py():
+    """The module of `experiments/run.py`."""
+    return experiment._import_file(ROOT / "experiments" / "run.py")
+
+
+def call(run_py, capsys, *arguments) -> tuple[int, str, str]:
+    """Call `run.py` as its last lines do; return status, output and errors."""
+    words = [str(argument) for argument in arguments]
+    status = console.door("run.py", lambda: run_py.main(words))
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def tiny_run(data, output, *more):
+    """Arguments of a short run on the tiny data."""
+    return (
+        "--exp", "openmic_vggish_gmp", "--data", data, "--output", output,
+        "--seeds", "0", "--set", f"taxonomy={data / 'taxonomy.csv'}",
+        "--set", "epochs=1", "--set", "width=0.1", *more,
+    )  # fmt: skip
+
+
+def assert_one_line(found: tuple[int, str, str], *pieces: str) -> None:
+    status, _, errors = found
+    assert status == 2
+    assert errors.count("\n") == 1, errors
+    assert errors.startswith(("run.py: ", "tfhier: "))
+    assert "Traceback" not in errors
+    for piece in pieces:
+        assert piece in errors
+
+
+# -- run.py ----------------------------------------------------------------------------
+
+
+def test_list_names_every_experiment(run_py, capsys):
+    status, text, _ = call(run_py, capsys, "--list")
+    assert status == 0
+    assert [line.split()[0] for line in text.splitlines()] == list(EXPERIMENTS)
+
+
+def test_print_shows_changed_settings_and_runs_nothing(run_py, capsys, tmp_path):
+    status, text, _ = call(
+        run_py, capsys, "--exp", "openmic_g*", "--print", "--set", "epochs=77",
+        "--output", tmp_path / "none",
+    )  # fmt: skip
+    assert status == 0
+    assert text.count("ResAtt") == 0
+    epochs = [line.split() for line in text.splitlines() if "  epochs " in line]
+    assert epochs == [["epochs", "77"]] * 2
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        ((), ["--exp", "--list"]),
+        (("--exp", "openmic_resat"), ["'openmic_resat'", "openmic_resatt", "--list"]),
+        (("--exp", "zzz*"), ["'zzz*'"]),
+        (
+            ("--exp", "openmic_gmp", "--set", "epoch=3"),
+            ["'epoch'", "Close: epochs", "--print"],
+        ),
+        (("--exp", "openmic_gmp", "--set", "epochs"), ["field=value"]),
+        (("--exp", "openmic_gmp", "--set", "epochs=many"), ["'many'", "like 30"]),
+        (("--exp", "openmic_gmp", "--set", "width=-1"), ["width", "-1"]),
+        (("--exp", "openmic_gmp", "--seeds", "5-2"), ["5-2", "backwards"]),
+        (("--exp", "openmic_gmp", "--seeds", "a"), ["'a'", "0-7"]),
+        (("--exp", "openmic_gmp", "--seeds", ""), ["--seeds"]),
+        (("--exp", "openmic_gmp", "--data", "/no/such/place"), ["/no/such/place"]),
+    ],
+)
+def test_mistakes_are_one_line(run_py, capsys, tmp_path, arguments, pieces):
+    output = tmp_path / "output"
+    found = call(run_py, capsys, *arguments, "--output", output)
+    assert_one_line(found, *pieces)
+    assert not output.exists()
+
+
+def test_mistakes_on_data_are_one_line(run_py, capsys, data, tmp_path):
+    found = call(run_py, capsys, *tiny_run(data, tmp_path, "--set", "head=resat"))
+    assert_one_line(found, "no head 'resat'", "resatt")
+    found = call(run_py, capsys, "--exp", "openmic_gmp", "--data", data)
+    assert_one_line(found, "taxonomy does not fit tiny", "lacks a, b, c, d ...")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_one_line(run_py, capsys, data, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    for output in (file, file / "below"):
+        assert_one_line(call(run_py, capsys, *tiny_run(data, output)), str(file))
+    assert file.read_text() == "not a folder"
+
+
+def test_a_run_its_repetition_and_what_stands_in_its_way(
+    run_py, capsys, data, tmp_path
+):
+    arguments = tiny_run(data, tmp_path)
+    folder = tmp_path / "openmic_vggish_gmp@tiny"
+    assert_one_line(
+        call(run_py, capsys, *arguments, "--test-only"), "no model", "--test-only"
+    )
+    status, first, errors = call(run_py, capsys, *arguments)
+    assert (status, errors) == (0, "")
+    model = folder / "seed0" / "best.keras"
+    before = model.stat().st_mtime_ns
+
+    status, second, _ = call(run_py, capsys, *arguments)
+    assert status == 0
+    results = "\ntiny "
+    assert second[second.index(results) :] == first[first.index(results) :]
+
+    assert call(run_py, capsys, *arguments, "--test-only")[0] == 0
+    changed = call(run_py, capsys, *arguments, "--set", "batch_size=5")
+    assert_one_line(changed, "batch_size 64 -> 5", "--fresh")
+    assert model.stat().st_mtime_ns == before
+
+    with locked(folder / ".lock", task="working on openmic_vggish_gmp"):
+        assert_one_line(call(run_py, capsys, *arguments), "Another process is working")
+
+    fresh = call(run_py, capsys, *arguments, "--set", "batch_size=5", "--fresh")
+    assert fresh[0] == 0
+    assert model.stat().st_mtime_ns > before
+    summary = json.loads((folder / "metrics.json").read_text())
+    assert summary["settings"]["batch_size"] == 5
+    assert "--fresh" in summary["command"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_results(
+    run_py, capsys, data, tmp_path, monkeypatch
+):
+    from tfhier import evaluate
+
+    def full(file, **_):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate.np, "savez", full)
+    found = call(run_py, capsys, *tiny_run(data, tmp_path))
+    assert_one_line(found, "No space left on device")
+    assert not list(tmp_path.rglob("metrics.json"))
+    assert not list(tmp_path.rglob("scores.npz"))
+    assert not list(tmp_path.rglob(".scores*"))
+
+
+def test_the_file_itself_ends_with_status_2_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "experiments/run.py", "--exp", "openmic_resat"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert_one_line((done.returncode, done.stdout, done.stderr), "openmic_resatt")
+    assert done.stdout == ""
+
+
+# -- tfhier ----------------------------------------------------------------------------
+
+
+def tfhier(capsys, *arguments) -> tuple[int, str, str]:
+    status = command_line.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.mark.parametrize("kind", command_line.KINDS)
+def test_lists_have_one_name_a_line_and_a_sentence_in_json(capsys, kind):
+    status, text, _ = tfhier(capsys, "list", kind)
+    assert status == 0
+    names = text.splitlines()
+    assert len(names) == len(set(names)) > 0
+    assert all(name.isidentifier() for name in names)
+    status, text, _ = tfhier(capsys, "list", kind, "--json")
+    found = json.loads(text)
+    assert list(found) == names
+    assert all(sentence.strip() for sentence in found.values())
+
+
+def test_lists_know_what_the_house_has(capsys):
+    for kind, name in {
+        "experiments": "openmic_resatt", "backbones": "cnn14", "heads": "gmp",
+        "frontends": "panns_16k", "datasets": "openmic", "taxonomies": "openmic",
+    }.items():  # fmt: skip
+        assert name in tfhier(capsys, "list", kind)[1].split()
+
+
+def test_describe_tells_settings_shapes_and_labels(capsys):
+    status, text, _ = tfhier(
+        capsys, "describe", "openmic_resatt", "--json", "--profile", "small"
+    )
+    assert status == 0
+    found = json.loads(text)
+    assert found["output_shapes"] == {"fine": [None, 20], "coarse": [None, 8]}
+    assert found["input_shape"] == [None, 160_000]
+    assert found["settings"]["head"] == "resatt"
+    assert found["settings"]["backbone"] == "cnn6"
+    assert 0 < found["num_trainable_parameters"] < found["num_parameters"]
+    assert len(found["levels"]["fine"]) == 20
+
+
+def test_describe_for_people_has_the_same_facts(capsys):
+    status, text, _ = tfhier(capsys, "describe", "openmic_vggish_gmp")
+    assert status == 0
+    assert text.startswith("openmic_vggish_gmp  Grouped max-pooling (GMP)")
+    assert "(None, 10, 128)" in text
+    assert "fine: 20 labels: " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        (("describe", "openmic_resat"), ["openmic_resatt"]),
+        (("list", "experiments", "--experiments", "/no/place"), ["/no/place"]),
+        (("prepare", "openmik"), ["'openmik'", "openmic"]),
+    ],
+)
+def test_mistakes_at_tfhier_are_one_line(capsys, arguments, pieces):
+    assert_one_line(tfhier(capsys, *arguments), *pieces)
+
+
+def test_prepare_offline_says_how_to_go_on(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFHIER_OFFLINE", "1")
+    found = tfhier(capsys, "prepare", "openmic", "--output", tmp_path)
+    assert_one_line(found, "TFHIER_OFFLINE", "https://zenodo.org", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("list",), ("list", "heds"), ("train",)])
+def test_wrong_words_show_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(list(arguments))
+    assert caught.value.code == 2
+    assert "usage: tfhier" in capsys.readouterr().err
+
+
+def test_the_module_is_a_door_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "tfhier", "--version"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.strip()
