@@ -25,10 +25,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--data", default="auto", help="auto, embedded, a folder or file")
     p.add_argument("--profile", default="auto", choices=("auto", "paper", "small"))
     p.add_argument("--output", type=Path, default=FOLDER.parent / "saved_models")
-    p.add_argument("--fresh", action="store_true", help="delete earlier results first")
-    p.add_argument(
-        "--test-only", action="store_true", help="evaluate again, no training"
-    )
+    either = p.add_mutually_exclusive_group()
+    either.add_argument("--fresh", action="store_true", help="delete all earlier runs")
+    either.add_argument("--test-only", action="store_true", help="only evaluate again")
     p.add_argument("--skip-bad", action="store_true", help="leave unreadable files out")
     return p.parse_args(arguments)
 

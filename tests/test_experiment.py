@@ -260,7 +260,7 @@ def test_find_needs_no_tensorflow():
     assert int(done.stdout) >= 24
 
 
-NAMES = {name: BASE for name in ("gap_small", "gap_large", "gmp_small", "flat")}
+NAMES = dict.fromkeys(("gap_small", "gap_large", "gmp_small", "flat"), BASE)
 
 
 def test_match_takes_patterns_without_repeats_in_the_order_asked():

@@ -7,7 +7,7 @@ import pytest
 
 from tests import tiny
 from tfhier import study
-from tfhier.data import bundle as bundles
+from tfhier.data import openmic
 from tfhier.errors import InputError
 from tfhier.files import read_json
 
@@ -85,7 +85,7 @@ def test_the_console_tells_data_settings_and_results(done, pair, data, capsys):
     assert "tiny, 48 clips" in text
     assert "SYNTHETIC" not in text
     assert "not as in the paper: no paper at all" in text
-    assert "small: mlp at width 0.1, features X, 2 epochs" in text
+    assert "profile  small: " in text
     table = text.split("A tiny table\n\n")[1]
     lines = [line.split() for line in table.splitlines()]
     mean = 100 * summaries[1]["test"]["fine"]["mAP"]["mean"]
@@ -157,13 +157,12 @@ def test_experiments_without_a_table_are_compared_with_none(pair, data, tmp_path
 
 def as_kind(monkeypatch, kind, name):
     """Give the tiny data out as the stand-in or as the published set."""
-    find = bundles.find_clips
-
-    def find_as(experiment, where):
-        clips = find(experiment, where)
-        return dataclasses.replace(clips, kind=kind, name=name)
-
-    monkeypatch.setattr(bundles, "find_clips", find_as)
+    load = openmic.load
+    monkeypatch.setattr(
+        openmic,
+        "load",
+        lambda path: dataclasses.replace(load(path), kind=kind, name=name),
+    )
 
 
 def test_the_stand_in_is_named_as_such(pair, data, tmp_path, monkeypatch, capsys):
@@ -177,9 +176,7 @@ def test_the_stand_in_is_named_as_such(pair, data, tmp_path, monkeypatch, capsys
     assert 'class="banner"' in page
 
 
-def test_the_published_set_takes_the_papers_settings(
-    pair, data, tmp_path, monkeypatch
-):
+def test_the_published_set_takes_the_papers_settings(pair, data, tmp_path, monkeypatch):
     as_kind(monkeypatch, "published", "OpenMIC-2018")
     experiment = pair["gmp"].but(small={"epochs": 7})
     (summary,) = again({"gmp": experiment}, data, tmp_path, seeds=(0,))
@@ -191,7 +188,7 @@ def test_the_published_set_takes_the_papers_settings(
     ("name", "expected"), [("a b/../c", "@a-b-..-c"), ("Ä.x_y-z", "@Ä.x_y-z")]
 )
 def test_names_of_data_make_safe_folders(data, name, expected):
-    clips = bundles.find_clips(tiny.on_features(data), str(data))
+    clips = openmic.load(data)
     assert study.suffix(dataclasses.replace(clips, name=name)) == expected
 
 

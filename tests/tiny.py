@@ -17,6 +17,7 @@ import soundfile
 
 from tfhier import frontends
 from tfhier.data import bundle as bundles
+from tfhier.data import openmic
 from tfhier.data.bundle import Bundle
 from tfhier.experiment import Experiment
 from tfhier.files import write_text
@@ -140,7 +141,7 @@ def on_audio(folder: Path, **changes) -> Experiment:
 def bundle(folder: Path, experiment: Experiment, **options) -> Bundle:
     """Return the data set of a folder made ready for an experiment."""
     return bundles.build(
-        bundles.find_clips(experiment, str(folder)),
+        openmic.load(folder),
         experiment,
         Taxonomy.read(experiment.taxonomy),
         sample_rate=frontends.FRONTENDS[experiment.frontend]["sample_rate"],

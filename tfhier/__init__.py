@@ -2,8 +2,8 @@
 
 The map of the house; a file uses lower floors and its own folder, never higher ones:
 
-* floor 0, NumPy alone: `audio` `containers` `mel` `taxonomy` `metrics` `thresholds`
-  `experiment` `errors` `files` `console`
+* floor 0, NumPy (`metrics` also scikit-learn): `audio` `containers` `mel` `taxonomy`
+  `metrics` `thresholds` `experiment` `errors` `files` `console`
 * floor 1, input and blocks: `data/` (tf.data) | `layers/` `frontends` `augment`
   `losses`
 * floor 2, models: `backbones/` `heads` `tagger`

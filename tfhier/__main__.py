@@ -75,12 +75,9 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
     if kind == "experiments":
         return experiment.describe(find_folder(folder))
     if kind == "datasets":
-        from tfhier.data import bundle
+        from tfhier import data
 
-        return {
-            name: bundle.module_of(name).__doc__.splitlines()[0]
-            for name in bundle.DATASETS
-        }
+        return data.describe()
     if kind == "taxonomies":
         from tfhier import taxonomy
 
@@ -181,9 +178,9 @@ def _run(args: argparse.Namespace) -> None:
         else:
             print_description(found)
     else:
-        from tfhier.data import bundle
+        from tfhier import data
 
-        module = bundle.module_of(args.dataset)
+        module = data.module_of(args.dataset)
         module.prepare(args.output or module.default_folder().parent)
 
 

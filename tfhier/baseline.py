@@ -15,6 +15,7 @@ from tfhier.layers import LogMel
 from tfhier.taxonomy import Labelling
 
 NAME = "logistic regression"
+METHOD = "means over time"  # another method, another word: stored results are dropped
 _BATCH_SIZE = 32
 
 

@@ -10,6 +10,16 @@ from tqdm import tqdm
 
 from tfhier.errors import InputError
 
+# What the extra `train` of setup.cfg installs, by the names they are imported by.
+TRAIN_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "tensorboard",
+)
+
 
 @contextlib.contextmanager
 def without_native_messages() -> Iterator[None]:
@@ -159,6 +169,16 @@ def door(program: str, work: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (InputError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:
+            raise
+        print(
+            f"{program}: this needs {error.name}, which the plain installation leaves "
+            "out: pip install 'tfhier[train]' (in a checkout: pip install -e "
+            "'.[train]')",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"\n{program}: stopped; the same command goes on here", file=sys.stderr)

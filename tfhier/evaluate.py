@@ -1,5 +1,7 @@
 """Scores and metrics of a tagger: thresholds from validation, figures from test."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,6 +81,13 @@ def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
         `violation_rate`, and `test_truth` where the data set knows the full truth.
     """
     taxonomy = bundle.taxonomy
+    trained_on = Taxonomy.read(folder / "taxonomy.csv")
+    if trained_on != taxonomy:
+        raise InputError(
+            f"{folder} was trained on another taxonomy, or on its labels in another "
+            "order "
+            f"({folder / 'taxonomy.csv'}). Give that one with --set taxonomy=..."
+        )
     tagger = load_tagger(folder / "best.keras", taxonomy)
     rows = {part: np.flatnonzero(parts == part) for part in ("validation", "test")}
     scores = {part: score(tagger, bundle, rows[part]) for part in rows}
@@ -103,7 +112,8 @@ def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
         )
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
     with replacing(folder / "scores.npz") as temporary:
-        np.savez(temporary, keys=bundle.clips.keys[rows["test"]], **scores["test"])
+        arrays = {f"scores_{level}": values for level, values in scores["test"].items()}
+        np.savez(temporary, sample_key=bundle.clips.keys[rows["test"]], **arrays)
     write_json(folder / "metrics.json", result)
     return result
 
@@ -120,7 +130,10 @@ def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:
         )
     try:
         tagger = keras.models.load_model(path)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (
+        ValueError, OSError, KeyError, TypeError, AttributeError, EOFError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         raise InputError(
             f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train "
             "again "

@@ -83,8 +83,20 @@ class Experiment:
                 raise InputError(
                     f"{name} must lie between {low} and {high}. Received: {value}"
                 )
-        if not self.seeds:
-            raise InputError("An experiment needs at least one seed.")
+        if not self.seeds or not all(
+            isinstance(seed, int) and 0 <= seed < 2**31 for seed in self.seeds
+        ):
+            raise InputError(
+                "seeds are whole numbers from 0 to 2147483647, at least one. Received: "
+                f"{self.seeds}"
+            )
+        for name, values in self.grid.items():
+            if not isinstance(values, tuple) or not values:
+                raise InputError(
+                    "The grid gives every setting a tuple of values. Received: "
+                    f"{name}: "
+                    f"{values!r}"
+                )
         for name in ("grid", "small"):
             for key in getattr(self, name):
                 _refuse_unknown(key, f"{name} names")
@@ -287,6 +299,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if dash and int(last) < int(first):
             raise InputError(
                 f"--seeds: {part.strip()} runs backwards. Received: '{text}'"
+            )
+        if int(last or first) >= 2**31 or int(last or first) - int(first) > 9999:
+            raise InputError(
+                "--seeds names seeds up to 2147483647, at most 10000. Received: "
+                f"'{text}'"
             )
         seeds.extend(range(int(first), int(last or first) + 1))
     if len(set(seeds)) < len(seeds):

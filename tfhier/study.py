@@ -11,7 +11,7 @@ from typing import Literal
 
 import keras
 
-from tfhier import compare, console, frontends, tagger
+from tfhier import compare, console, data, frontends, tagger
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
 from tfhier.experiment import Experiment, override
@@ -58,19 +58,20 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     Raises:
         InputError: See the parts; nothing half-written is left behind.
     """
+    changed = {n: override(e, options.changes) for n, e in experiments.items()}
     clips_of = {
-        dataset: bundles.find_clips(experiment, options.data)
-        for dataset, experiment in {e.dataset: e for e in experiments.values()}.items()
+        dataset: data.find_clips(dataset, options.data)
+        for dataset in dict.fromkeys(e.dataset for e in changed.values())
     }
     jobs, summaries = {}, []
     cache: dict[tuple, bundles.Bundle] = {}
-    for name, experiment in experiments.items():
+    for name, experiment in changed.items():
         clips = clips_of[experiment.dataset]
-        lacking = _lacking(override(experiment, options.changes), clips)
+        lacking = _lacking(experiment, clips)
         if lacking and len(experiments) > 1:
             console.line("left out", f"{name}: {clips.name} has no {lacking}")
             continue
-        job = _job(name, experiment, clips, options, cache)
+        job = _job(name, experiment, experiments[name], clips, options, cache)
         _introduce(job)
         summary = sweep.run(job, fresh=options.fresh, test_only=options.test_only)
         jobs[name] = job
@@ -91,6 +92,7 @@ def _lacking(experiment: Experiment, clips: Clips) -> str:
 def _job(
     name: str,
     experiment: Experiment,
+    paper: Experiment,
     clips: Clips,
     options: Options,
     cache: dict[tuple, bundles.Bundle],
@@ -98,7 +100,7 @@ def _job(
     profile = options.profile
     if profile == "auto":
         profile = "paper" if clips.kind == "published" else "small"
-    chosen = override(experiment, options.changes).profile(profile)
+    chosen = experiment.profile(profile)
     if options.seeds is not None:
         chosen = chosen.but(seeds=options.seeds)
     tagger.check_names(chosen)
@@ -116,7 +118,7 @@ def _job(
         name=name,
         profile=profile,
         experiment=chosen,
-        paper=experiment,
+        paper=paper,
         bundle=cache[key],
         folder=options.output / (name + suffix(clips)),
         command=options.command,
@@ -135,7 +137,7 @@ def _introduce(job: sweep.Job) -> None:
     clips, experiment = job.bundle.clips, job.experiment
     print(f"\n{job.name}  {experiment.row} ({experiment.table})", flush=True)
     if clips.kind == "embedded":
-        module = bundles.module_of(experiment.dataset)
+        module = data.module_of(experiment.dataset)
         console.line(
             "data",
             f"{module.NAME} is not in {module.default_folder()}: training on the "
@@ -146,37 +148,42 @@ def _introduce(job: sweep.Job) -> None:
         console.line("data", f"{clips.name}, {len(clips)} clips")
     for note in job.bundle.notes:
         console.line("", note)
-    seeds = ",".join(map(str, experiment.seeds))
-    console.line(
-        "profile",
-        f"{job.profile}: {settings_in_brief(experiment)}, seeds {seeds}",
-    )
-    if job.profile == "paper" and not keras.distribution.list_devices("gpu"):
+    ours, theirs = _differing(experiment, job.paper)
+    console.line("profile", f"{job.profile}: {ours}")
+    if theirs:
+        console.line("", f"{_original(job.paper)}: {theirs}")
+    if not (
+        experiment.features or job.profile != "paper"
+    ) and not keras.distribution.list_devices("gpu"):
         console.line(
             "", "no GPU here: this takes weeks on a CPU; --profile small takes minutes"
         )
     for departure in job.paper.departures:
         console.line("", f"not as in the paper: {departure}")
-    if job.profile != "paper":
-        paper_seeds = f"{job.paper.seeds[0]}-{job.paper.seeds[-1]}"
-        console.line("", f"paper: {settings_in_brief(job.paper)}, seeds {paper_seeds}")
 
 
-def settings_in_brief(experiment: Experiment) -> str:
-    """Return the settings that a small profile usually changes, in one line."""
-    weights = experiment.grid.get("fine_weight", (experiment.fine_weight,))
-    width = "" if experiment.width == 1 else f" at width {experiment.width:g}"
-    if experiment.features:
-        inputs = f"features {experiment.features}"
-    elif experiment.crop_seconds:
-        inputs = f"{experiment.crop_seconds:g}-s crops"
-    else:
-        inputs = f"{experiment.clip_seconds:g}-s clips"
-    return (
-        f"{experiment.backbone}{width}, {inputs}, {experiment.epochs} epochs, fine "
-        "weight "
-        f"{'/'.join(f'{weight:.2f}' for weight in weights)}"
+def _differing(experiment: Experiment, paper: Experiment) -> tuple[str, str]:
+    """Return the settings of both sides that differ, as text; all alike: a few."""
+    own = {**experiment.settings(), "seeds": experiment.seeds, **experiment.grid}
+    other = {**paper.settings(), "seeds": paper.seeds, **paper.grid}
+    names = [name for name in other if own[name] != other[name]]
+    shown = names or ["backbone", "head", "epochs", "seeds"]
+    ours, theirs = (
+        ", ".join(f"{name} {_plain(side[name])}" for name in shown)
+        for side in (own, other)
     )
+    return ours, theirs if names else ""
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return "/".join(map(str, value))
+    return str(value)
+
+
+def _original(experiment: Experiment) -> str:
+    """What the settings of the full profile are called."""
+    return "paper" if experiment.paper else "full"
 
 
 def _conclude(job: sweep.Job, summary: dict) -> None:

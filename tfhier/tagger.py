@@ -11,14 +11,11 @@ from collections.abc import Sequence
 import keras
 
 from tfhier import frontends, heads
-from tfhier.backbones import BACKBONES
+from tfhier.backbones import BACKBONES, SMALLEST_MAP
 from tfhier.errors import InputError, close_names
 from tfhier.experiment import Experiment
 from tfhier.layers import LogMel, ResidualAttention, SpecAugment
 from tfhier.taxonomy import Taxonomy
-
-# What the poolings of the convolutional networks need at least.
-_MIN_FRAMES = {"cnn6": 16, "cnn10": 16, "cnn14": 32}
 
 
 def build(
@@ -50,10 +47,15 @@ def build(
     keras.utils.set_random_seed(seed)
     if feature_shape is None:
         frontend = frontends.build(experiment.frontend)
-        _check_length(experiment, frontend)
+        seconds = experiment.clip_seconds
+        if experiment.crop_seconds:
+            seconds = min(seconds, experiment.crop_seconds)
+        frames = 1 + int(seconds * frontend.sample_rate) // frontend.hop_length
+        _check_map(experiment.backbone, (frames, frontend.num_mels), f"{seconds} s")
         inputs = keras.Input((None, frontend.num_mels), name="log_mel")
     else:
         frontend = None
+        _check_map(experiment.backbone, tuple(feature_shape), "features")
         inputs = keras.Input(tuple(feature_shape), name="features")
     augment = None
     if experiment.spec_augment and frontend is not None:
@@ -131,14 +133,13 @@ def check_names(experiment: Experiment) -> None:
             )
 
 
-def _check_length(experiment: Experiment, frontend: LogMel) -> None:
-    seconds = experiment.crop_seconds or experiment.clip_seconds
-    frames = 1 + int(seconds * frontend.sample_rate) // frontend.hop_length
-    needed = _MIN_FRAMES.get(experiment.backbone, 1)
-    if frames < needed:
+def _check_map(backbone: str, shape: tuple[int, ...], what: str) -> None:
+    """Raise an InputError for inputs too small for the poolings of a backbone."""
+    needed = SMALLEST_MAP.get(backbone)
+    if needed and (len(shape) != 2 or min(shape) < needed):
         raise InputError(
-            f"Clips of {seconds} s have {frames} frames, but {experiment.backbone} "
-            "needs "
-            f"{needed}: use clips of at least "
-            f"{needed * frontend.hop_length / frontend.sample_rate:.2f} s."
+            f"{backbone} needs maps of at least {needed} frames x {needed} bands, but "
+            "a "
+            f"clip of {what} has the shape {shape}. Use longer clips, or --set "
+            "backbone=mlp for precomputed features."
         )

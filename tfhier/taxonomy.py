@@ -19,6 +19,7 @@ row for each further parent of the same leaf):
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,6 +67,13 @@ class Taxonomy:
                 f"{len(self.levels) - 1}. Received: {len(self.parents)}"
             )
         _refuse_repeats(self.levels, "level")
+        for level in self.levels:
+            # Levels name outputs, files and arguments; labels are free text.
+            if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", level):
+                raise InputError(
+                    "The name of a level is made of letters, digits and '_', beginning "
+                    f"with a letter, as in 'fine'. Received: '{level}'"
+                )
         for level, labels in zip(self.levels, self.labels, strict=True):
             if not labels:
                 raise InputError(f"Level '{level}' has no labels.")
@@ -129,11 +137,14 @@ class Taxonomy:
     @classmethod
     def parse(cls, text: str, *, source: str = "taxonomy") -> "Taxonomy":
         """Read a taxonomy from CSV text; `source` names it in error messages."""
-        rows = [
-            [cell.strip() for cell in row]
-            for row in csv.reader(io.StringIO(text))
-            if any(cell.strip() for cell in row)
-        ]
+        try:
+            rows = [
+                [cell.strip() for cell in row]
+                for row in csv.reader(io.StringIO(text))
+                if any(cell.strip() for cell in row)
+            ]
+        except csv.Error as error:
+            raise InputError(f"{source} is not a CSV table ({error}).") from None
         if len(rows) < 2:
             raise InputError(
                 f"{source} needs a header of levels (finest first) and a row for each "

@@ -6,6 +6,7 @@ import pytest
 from tests import tiny
 from tfhier.audio import AudioError
 from tfhier.data import bundle as bundles
+from tfhier.data import find_clips, openmic
 from tfhier.errors import InputError
 from tfhier.files import write_text
 from tfhier.taxonomy import Taxonomy
@@ -74,7 +75,7 @@ def test_features_that_are_not_there_are_named(data):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_features_that_are_no_numbers_are_refused(data, value):
     experiment = tiny.on_features(data)
-    clips = bundles.find_clips(experiment, str(data))
+    clips = openmic.load(data)
     clips.features["X"][5, 1, 2] = value
     with pytest.raises(InputError, match="features 'X' of tiny hold NaN or infinity"):
         bundles.build(
@@ -148,7 +149,7 @@ def test_a_test_part_of_broken_files_alone_is_refused(tmp_path, cache):
         spoil(folder, clip)
     experiment = tiny.on_audio(folder)
     bundle = tiny.bundle(folder, experiment, skip_bad=True)
-    with pytest.raises(InputError, match="no test clips"):
+    with pytest.raises(InputError, match="All 12 test clips of tiny are unreadable"):
         bundle.deal(experiment, seed=0, fold=0)
 
 
@@ -194,7 +195,7 @@ def test_folds_test_every_clip_once_a_seed_and_seeds_differ(data):
 def test_a_set_without_parts_asks_for_folds(data):
     lone = data / "openmic-2018.npz"
     experiment = tiny.on_features(data)
-    clips = bundles.find_clips(experiment, str(lone)).with_parts([""] * 48)
+    clips = openmic.load(lone).with_parts([""] * 48)
     bundle = bundles.build(
         clips, experiment, Taxonomy.parse(tiny.TAXONOMY), sample_rate=16_000
     )
@@ -212,7 +213,7 @@ def test_more_folds_than_clips_are_refused(data):
 
 def test_a_validation_part_of_its_own_is_kept(data):
     experiment = tiny.on_features(data)
-    clips = bundles.find_clips(experiment, str(data))
+    clips = openmic.load(data)
     parts = clips.parts.astype("<U10")
     parts[:3] = "validation"
     bundle = bundles.build(
@@ -227,26 +228,45 @@ def test_a_validation_part_of_its_own_is_kept(data):
 
 def test_an_unknown_data_set_offers_the_nearest():
     with pytest.raises(InputError, match=r"no dataset 'openmc'\. Close: openmic"):
-        bundles.module_of("openmc")
+        find_clips("openmc", "auto")
 
 
 def test_auto_takes_the_folder_where_it_is_looked_for(data, monkeypatch, tmp_path):
-    experiment = tiny.on_features(data)
     monkeypatch.setenv("TFHIER_DATA", str(tmp_path))
     (tmp_path / "openmic-2018").symlink_to(data)
-    clips = bundles.find_clips(experiment, "auto")
+    clips = find_clips("openmic", "auto")
     assert clips.keys.tolist() == list(tiny.KEYS)
     assert clips.kind == "other"
 
 
 def test_auto_without_it_and_embedded_take_the_stand_in(monkeypatch, tmp_path):
     monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "nothing"))
-    module = bundles.module_of("openmic")
-    monkeypatch.setattr(module, "embedded", lambda: "the stand-in")
+    monkeypatch.setattr(openmic, "embedded", lambda: "the stand-in")
     for where in ("auto", "embedded"):
-        assert bundles.find_clips(tiny.on_features(tmp_path), where) == "the stand-in"
+        assert find_clips("openmic", where) == "the stand-in"
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone"):
-        bundles.find_clips(tiny.on_features(tmp_path), str(tmp_path / "gone"))
+        find_clips("openmic", str(tmp_path / "gone"))
+
+
+# -- What tells one set of data from another -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"suffix": ".ogg"}, {"columns": tiny.LABELS[::-1]}, {}],
+    ids=["other labels", "other files", "other order of columns", "a copy"],
+)
+def test_fingerprints_differ_where_data_do(data, tmp_path, cache, change):
+    folder = tiny.write(tmp_path / "tiny", **change)
+    is_same = [
+        tiny.bundle(folder, make(folder)).fingerprint
+        == tiny.bundle(data, make(data)).fingerprint
+        for make in (tiny.on_features, tiny.on_audio)
+    ]
+    if "suffix" in change:
+        assert is_same == [True, False]
+    else:
+        assert is_same == [change.keys() != {"seed"}] * 2

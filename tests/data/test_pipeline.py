@@ -147,8 +147,6 @@ def test_steps_of_an_epoch(num_clips, batch_size, expected):
 
 def test_scoring_takes_whole_clips_in_order_with_the_last_small_batch():
     rows = np.array([7, 2, 39, 2, 0])
-    batches = list(
-        scoring_batches(Ramps(), rows, batch_size=2).as_numpy_iterator()
-    )
+    batches = list(scoring_batches(Ramps(), rows, batch_size=2).as_numpy_iterator())
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert np.array_equal(np.concatenate(batches), Ramps().values[rows])

@@ -1,6 +1,7 @@
 """One run: bit-equal after any interruption, its best epoch kept, NaN refused."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -72,6 +73,11 @@ def go(experiment, bundle, folder, progress=None, *, seed=0, parts=None) -> Reco
 
 def weights_of(folder: Path) -> list[np.ndarray]:
     return keras.models.load_model(folder / "best.keras").get_weights()
+
+
+def epochs_kept(folder: Path) -> int:
+    with np.load(folder / "checkpoint" / "last.npz", allow_pickle=False) as saved:
+        return len(json.loads(str(saved["history"])))
 
 
 def assert_same_results(folder: Path, expected: Path) -> None:
@@ -158,7 +164,7 @@ def test_a_run_killed_by_the_system_ends_with_the_same_bits(
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert len(read_json(tmp_path / "checkpoint" / "state.json")["history"]) == 1
+    assert epochs_kept(tmp_path) == 1
     assert not (tmp_path / "best.keras").exists()
     assert go(experiment, bundle, tmp_path).first_epoch == 1
     assert_same_results(tmp_path, expected)
@@ -176,20 +182,21 @@ def stop_at(monkeypatch, module, name, stops):
     monkeypatch.setattr(module, name, stopped)
 
 
-def test_a_kill_between_weights_and_state_repeats_the_epoch(
+def test_a_kill_between_best_and_last_weights_repeats_the_epoch(
     on_features, tmp_path, monkeypatch
 ):
     experiment, bundle, expected = on_features
+    written = []
+
+    def is_second_last(path):
+        written.append(path.name)
+        return written.count("last.npz") == 2
+
     with monkeypatch.context() as patch:
-        stop_at(
-            patch,
-            training,
-            "write_json",
-            lambda path, content: len(content.get("history", ())) == 2,
-        )
+        stop_at(patch, training, "replacing", is_second_last)
         with pytest.raises(Interrupted):
             go(experiment, bundle, tmp_path)
-    assert (tmp_path / "checkpoint" / "epoch1.weights.h5").is_file()
+    assert "best.npz" in written
     assert go(experiment, bundle, tmp_path).first_epoch == 1
     assert_same_results(tmp_path, expected)
 
@@ -215,7 +222,7 @@ def test_a_kill_while_the_checkpoint_is_removed_is_survived(
     def remove_half(folder, *arguments, **options):
         if Path(folder).name != "checkpoint":
             return remove(folder, *arguments, **options)
-        for path in Path(folder).glob("*.h5"):
+        for path in Path(folder).glob("*.npz"):
             path.unlink()
         raise Interrupted
 
@@ -339,7 +346,7 @@ def test_the_step_that_is_named_is_the_one(data, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"became nan in epoch 2, step 2\b"):
         go(experiment, tiny.bundle(data, experiment), tmp_path)
     assert calls
-    assert len(read_json(tmp_path / "checkpoint" / "state.json")["history"]) == 1
+    assert epochs_kept(tmp_path) == 1
 
 
 # -- Crops -----------------------------------------------------------------------------

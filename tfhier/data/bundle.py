@@ -5,10 +5,8 @@ the cache, and where clips are dealt out to training, validation and test.
 """
 
 import hashlib
-import importlib
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from functools import cached_property
 
 import numpy as np
 
@@ -16,15 +14,10 @@ from tfhier.data import splits
 from tfhier.data.clips import Clips
 from tfhier.data.pipeline import Features, Source
 from tfhier.data.waveforms import decode
-from tfhier.errors import InputError, close_names
+from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import cache_folder
 from tfhier.taxonomy import Labelling, Taxonomy
-
-# Module of every data set, imported when it is asked for. Each has `load(path)`,
-# `embedded()`, `prepare(folder)`, `default_folder()` and describes itself in its
-# docstring.
-DATASETS: dict[str, str] = {"openmic": "tfhier.data.openmic"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,10 +49,20 @@ class Bundle:
         """Shape of one clip's precomputed features; None for audio."""
         return None if self.clip_samples else self.source.values.shape[1:]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """A short digest of clips, labels and taxonomy: other data, other digest."""
+        """A short digest of taxonomy, clips, labels and inputs.
+
+        Of audio the sizes of the files count, not their content or their dates, so that
+        a copied data set is the same one.
+        """
         digest = hashlib.sha256(self.taxonomy.to_csv().encode())
+        if self.clip_samples:
+            sizes = [path.stat().st_size for path in self.clips.paths]
+            digest.update(np.array(sizes, np.int64).tobytes())
+        else:
+            digest.update(np.ascontiguousarray(self.source.values).tobytes())
+        digest.update(self.usable.tobytes())
         digest.update("\n".join([*self.clips.keys, *self.clips.parts]).encode())
         for targets, observed in self.labellings.values():
             digest.update(targets.tobytes() + observed.tobytes())
@@ -75,19 +78,18 @@ class Bundle:
         Raises:
             InputError: The data set has no split and the experiment no folds.
         """
-        parts = self.clips.parts.astype("<U10")
         targets, observed = self.labellings[self.taxonomy.fine]
+        usable = np.flatnonzero(self.usable)
+        parts = np.where(self.usable, self.clips.parts, "").astype("<U10")
         if experiment.num_folds:
             number = splits.folds(
-                targets, observed, num_folds=experiment.num_folds, seed=seed
+                targets[usable],
+                observed[usable],
+                num_folds=experiment.num_folds,
+                seed=seed,
             )
-            parts = np.where(number == fold, "test", "train").astype("<U10")
-        for part in ("train", "test"):
-            if not (parts == part).any():
-                raise InputError(
-                    f"{self.clips.name} has no {part} clips of its own. For "
-                    "cross-validation use --set num_folds=5."
-                )
+            parts[usable] = np.where(number == fold, "test", "train")
+        self._check_part(parts, "train")
         if not (parts == "validation").any():
             training = np.flatnonzero(parts == "train")
             held_out = splits.stratified(
@@ -97,36 +99,27 @@ class Bundle:
                 seed=seed if experiment.num_folds else 0,
             )
             parts[training[held_out]] = "validation"
-        parts[~self.usable] = ""
+        for part in ("train", "validation", "test"):
+            self._check_part(parts, part)
         return parts
 
-
-def module_of(name: str) -> ModuleType:
-    """Return the module of a data set.
-
-    Raises:
-        InputError: No data set is called so; close names are offered.
-    """
-    if name not in DATASETS:
-        raise InputError(f"There is no dataset '{name}'.{close_names(name, DATASETS)}")
-    return importlib.import_module(DATASETS[name])
-
-
-def find_clips(experiment: Experiment, where: str) -> Clips:
-    """Return the clips that an experiment is to run on.
-
-    Args:
-        experiment: Experiment.
-        where: "auto" (the data set's folder, else its embedded stand-in), "embedded",
-            or the path of a folder or file in the data set's layout.
-    """
-    module = module_of(experiment.dataset)
-    if where == "embedded":
-        return module.embedded()
-    if where != "auto":
-        return module.load(Path(where).expanduser())
-    folder = module.default_folder()
-    return module.load(folder) if folder.is_dir() else module.embedded()
+    def _check_part(self, parts: np.ndarray, part: str) -> None:
+        """Raise an InputError for a part without clips or without observed labels."""
+        inside = parts == part
+        if not inside.any():
+            lost = int(((self.clips.parts == part) & ~self.usable).sum())
+            raise InputError(
+                f"All {lost} {part} clips of {self.clips.name} are unreadable."
+                if lost
+                else f"{self.clips.name} has no {part} clips of its own. For "
+                "cross-validation use --set num_folds=5."
+            )
+        if not self.labellings[self.taxonomy.fine][1][inside].any():
+            raise InputError(
+                f"No label was observed in the {part} clips of {self.clips.name}: is "
+                "the "
+                "mask (Y_mask) right?"
+            )
 
 
 def build(
@@ -225,6 +218,11 @@ def _features(clips: Clips, name: str) -> np.ndarray:
             "others with --set features=NAME."
         )
     values = clips.features[name]
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise InputError(
+            f"The features '{name}' of {clips.name} must be (clips, units) or (clips, "
+            f"frames, units). Received: shape={values.shape}"
+        )
     if not np.isfinite(values).all():
         raise InputError(f"The features '{name}' of {clips.name} hold NaN or infinity.")
     return values

@@ -36,7 +36,7 @@ from tfhier.data import openmic_layout as layout
 from tfhier.data.clips import Clips, Kind
 from tfhier.data.download import checksum, fetch, unpack
 from tfhier.errors import InputError
-from tfhier.files import cache_folder
+from tfhier.files import cache_folder, locked
 
 NAME = "OpenMIC-2018"
 LICENCE = "CC BY 4.0"
@@ -218,15 +218,19 @@ def prepare(folder: str | Path) -> Path:
     home = folder if folder.name == layout.FOLDER else folder / layout.FOLDER
     archive = home.parent / REMOTE["url"].rsplit("/", 1)[1]
     fetched = False
-    if not home.is_dir() or not any(home.iterdir()):
-        print(
-            f"{NAME}: {NUM_CLIPS:,} clips, {LICENCE}, {REMOTE['size'] / 1e9:.1f} GB "
-            f"from {REMOTE['url']}\n  1. download to {archive} (kept if it is there)\n"
-            f"  2. unpack to {home}: as much again\n  3. check every audio file"
-        )
-        fetch(REMOTE["url"], archive, size=REMOTE["size"], md5=REMOTE["md5"])
-        unpack(archive, home)
-        fetched = True
+    lock = home.parent / f".{layout.FOLDER}.lock"
+    with locked(lock, task=f"preparing {NAME}"):
+        if not home.is_dir() or not any(home.iterdir()):
+            print(
+                f"{NAME}: {NUM_CLIPS:,} clips, {LICENCE}, {REMOTE['size'] / 1e9:.1f} "
+                "GB "
+                f"from {REMOTE['url']}\n  1. download to {archive} (kept if it is "
+                "there)\n"
+                f"  2. unpack to {home}: as much again\n  3. check every audio file"
+            )
+            fetch(REMOTE["url"], archive, size=REMOTE["size"], md5=REMOTE["md5"])
+            unpack(archive, home)
+            fetched = True
     problems = validate(home)
     if problems:
         raise InputError(

@@ -86,7 +86,10 @@ def read_arrays(archive: Path) -> dict[str, np.ndarray]:
                     arrays[name] = _read_pickled_strings(archive, name)
     except InputError:
         raise
-    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (
+        ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError,
+        RuntimeError, MemoryError,
+    ) as error:  # fmt: skip
         raise InputError(
             f"{archive} cannot be read: {error}. Arrays must be numbers or strings; "
             "arrays of Python objects are refused, as loading them could run code."
@@ -281,3 +284,5 @@ def _read_rows(file: Path) -> list[list[str]]:
             return list(csv.reader(lines))
     except UnicodeDecodeError:
         raise InputError(f"{file} is not a UTF-8 text file.") from None
+    except csv.Error as error:
+        raise InputError(f"{file} is not a CSV table ({error}).") from None

@@ -13,7 +13,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Mapping
+import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -69,12 +69,20 @@ def check_settings(folder: Path, wanted: dict) -> None:
         InputError: The folder holds a run of other settings; they are named.
     """
     if not (folder / "experiment.json").is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(
+                f"{folder} holds results but no experiment.json that says of what. "
+                "Start "
+                "over with --fresh, or choose another --output folder."
+            )
         return
     there = read_json(folder / "experiment.json")
+    defaults = Experiment().settings()
     differing = [
         f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
         for name in sorted(set(there) | set(wanted))
-        if there.get(name) != wanted.get(name)
+        # A run made before a setting existed had its default.
+        if there.get(name, defaults.get(name)) != wanted.get(name)
     ]
     if differing:
         raise InputError(
@@ -113,12 +121,13 @@ def train(
     Raises:
         InputError: The loss became NaN or infinite.
     """
-    write_json(
-        folder / "experiment.json", request(experiment, bundle, seed=seed, fold=fold)
-    )
     keras.utils.clear_session()
     frontend, body = tagger.build(
         experiment, bundle.taxonomy, feature_shape=bundle.feature_shape, seed=seed
+    )
+    # Only now: settings that no model can be built from leave nothing behind.
+    write_json(
+        folder / "experiment.json", request(experiment, bundle, seed=seed, fold=fold)
     )
     training = np.flatnonzero(parts == "train")
     steps = steps_per_epoch(len(training), experiment.batch_size)
@@ -232,15 +241,12 @@ class _Keeper(keras.callbacks.Callback):
         trainer.optimizer.build(trainer.trainable_variables)
         if not (self.folder / "last.npz").is_file():
             return 0
-        with np.load(self.folder / "last.npz", allow_pickle=False) as saved:
-            _assign(_state(trainer), saved)
-            self.history = json.loads(str(saved["history"]))
+        self.history = json.loads(_load(self.folder / "last.npz", _state(trainer)))
         return len(self.history)
 
     def load_best(self, trainer: Trainer) -> None:
         """Load the weights of the epoch with the lowest validation loss."""
-        with np.load(self.folder / "best.npz", allow_pickle=False) as saved:
-            _assign(trainer.body.weights, saved)
+        _load(self.folder / "best.npz", trainer.body.weights)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -286,14 +292,28 @@ def _state(trainer: Trainer) -> list[keras.Variable]:
 
 
 def _save(path: Path, variables: list[keras.Variable], history: str = "") -> None:
-    arrays = {str(i): np.asarray(value) for i, value in enumerate(variables)}
+    arrays = {_key(i, value): np.asarray(value) for i, value in enumerate(variables)}
     with replacing(path) as temporary:
         np.savez(temporary, history=history, **arrays)
 
 
-def _assign(variables: list[keras.Variable], saved: Mapping[str, np.ndarray]) -> None:
-    for i, variable in enumerate(variables):
-        variable.assign(saved[str(i)])
+def _load(path: Path, variables: list[keras.Variable]) -> str:
+    """Set variables from a file of `_save`; return its history."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            for i, variable in enumerate(variables):
+                variable.assign(saved[_key(i, variable)])
+            return str(saved["history"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"The checkpoint {path} is damaged or of another version ({error}). Delete "
+            f"the folder {path.parent}, and the run starts again."
+        ) from None
+
+
+def _key(position: int, variable: keras.Variable) -> str:
+    # Paths alone may repeat, and a "/" would be a folder of the archive.
+    return f"{position}:{variable.path.replace('/', '.')}"
 
 
 def _or_infinite(loss: float | None) -> float:

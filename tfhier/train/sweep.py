@@ -21,6 +21,7 @@ import tfhier
 from tfhier import baseline, compare, console, evaluate, frontends
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch
+from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import locked, read_json, write_json
 from tfhier.train import run as training
@@ -79,6 +80,10 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         InputError: Another process works in the folder, it holds runs of other
             settings, or a run failed.
     """
+    if fresh and test_only:
+        raise InputError(
+            "--fresh deletes the models that --test-only evaluates. Give one of them."
+        )
     with locked(job.folder / ".lock", task=f"working on {job.name}"):
         if fresh:
             _clear(job.folder)
@@ -96,12 +101,17 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
 
 
 def _clear(folder: Path) -> None:
-    """Delete results, but not the lock that is being held."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != ".lock":
-            path.unlink()
+    """Delete results, but not the lock that is being held.
+
+    Moved away in one step each before they are deleted: a kill in between leaves no run
+    that looks whole.
+    """
+    trash = folder / ".deleted"
+    trash.mkdir(exist_ok=True)
+    for path in list(folder.iterdir()):
+        if path.name not in (".lock", trash.name):
+            path.rename(trash / f"{len(list(trash.iterdir()))}-{path.name}")
+    shutil.rmtree(trash)
 
 
 def _title(job: Job, setting: Experiment, seed: int, fold: int) -> str:
@@ -223,6 +233,7 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
     path = job.folder / "yardstick.json"
     deals = list(job.deals()) if setting.num_folds else [(0, 0)]
     wanted = {
+        "method": baseline.METHOD,
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
