@@ -53,7 +53,7 @@ _paper = Experiment(
     small={
         "backbone": "cnn6",
         "width": 0.25,
-        "dropout": 0.0,
+        "dropout_scale": 0.0,
         "crop_seconds": 2.0,
         "spec_augment": False,
         "mixup_alpha": 0.3,

@@ -19,7 +19,7 @@ FLOORS = {
             "console",
             "data layers frontends augment losses",
             "backbones heads tagger",
-            "train evaluate baseline compare explain plots report",
+            "train evaluate yardstick compare explain plots report",
             "__main__ study",
         )
     )

@@ -7,7 +7,7 @@ The map of the house; a file uses lower floors and its own folder, never higher 
 * floor 1, input and blocks: `data/` (tf.data) | `layers/` `frontends` `augment`
   `losses`
 * floor 2, models: `backbones/` `heads` `tagger`
-* floor 3, work done with models: `train/` `evaluate` `baseline` `compare` `explain`
+* floor 3, work done with models: `train/` `evaluate` `yardstick` `compare` `explain`
   `plots` `report/`
 * floor 4, doors: `__main__` (the command `tfhier`) and `study`, which
   `experiments/run.py` opens

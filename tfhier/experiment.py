@@ -48,7 +48,7 @@ class Experiment:
     frontend: str = "panns_16k"
     backbone: str = "cnn14"
     width: float = 1.0  # multiplies every channel count of the backbone
-    dropout: float = 1.0  # multiplies every dropout rate of the backbone
+    dropout_scale: float = 1.0  # multiplies every dropout rate of the backbone
     head: str = "resatt"
     spec_augment: bool = True
 
@@ -142,7 +142,7 @@ _RANGES = (
     ("clip_seconds", 0.05, 3600.0),
     ("crop_seconds", 0.0, 3600.0),
     ("width", 0.01, 16.0),
-    ("dropout", 0.0, 1.9),
+    ("dropout_scale", 0.0, 1.9),
     ("fine_weight", 0.0, 1.0),
     ("consistency_weight", 0.0, 1e6),
     ("batch_size", 1, 1_000_000),

@@ -63,7 +63,7 @@ def build(
     embedding = BACKBONES[experiment.backbone](
         inputs,
         width=experiment.width,
-        dropout=experiment.dropout,
+        dropout_scale=experiment.dropout_scale,
         augment=augment,
     )
     outputs = heads.HEADS[experiment.head](embedding, taxonomy)

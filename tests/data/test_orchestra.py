@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data import instruments, ogg, orchestra
-from tfhier.data.synthesis import Score, ringing
+from tfhier.data import orchestra
+from tfhier.data.orchestra import instruments, ogg
+from tfhier.data.orchestra.synthesis import Score, ringing
 from tfhier.errors import InputError
 
 RATE = 16_000

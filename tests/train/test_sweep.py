@@ -272,7 +272,7 @@ def test_folds_test_every_clip_once_a_seed(data, tmp_path):
 def fits(monkeypatch) -> list:
     """Record how often the yardstick is worked out anew."""
     calls = []
-    original = sweep.baseline.logistic_regression
+    original = sweep.yardstick.logistic_regression
 
     def record(*arguments):
         calls.append(0)

@@ -11,7 +11,7 @@ def mlp(
     features,
     *,
     width: float = 1.0,
-    dropout: float = 1.0,
+    dropout_scale: float = 1.0,
     augment: Callable | None = None,
 ):
     """One hidden layer of 256 units on normalised features, averaged over time if any.
@@ -19,7 +19,7 @@ def mlp(
     Args:
         features: Keras tensor (batch, units) or (batch, frames, units).
         width: float > 0. Multiplies the number of hidden units.
-        dropout: float >= 0. Multiplies the dropout rate.
+        dropout_scale: float >= 0. Multiplies the dropout rate.
         augment: Layer applied to the normalised features; None for none.
 
     Returns:
@@ -32,4 +32,4 @@ def mlp(
     hidden = layers.Dense(max(1, round(256 * width)), activation="relu", name="fc1")(x)
     if len(features.shape) == 3:
         hidden = ops.mean(hidden, axis=1)
-    return layers.Dropout(0.5 * dropout, name="dropout")(hidden)
+    return layers.Dropout(0.5 * dropout_scale, name="dropout")(hidden)

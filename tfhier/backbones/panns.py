@@ -34,7 +34,7 @@ def cnn6(
     log_mel,
     *,
     width: float = 1.0,
-    dropout: float = 1.0,
+    dropout_scale: float = 1.0,
     augment: Callable | None = None,
 ):
     """CNN6: four blocks of one 5 x 5 convolution; 512 units.
@@ -42,8 +42,8 @@ def cnn6(
     Args:
         log_mel: Keras tensor (batch, frames, mels) with frames and mels >= 16.
         width: float > 0. Multiplies every channel count.
-        dropout: float >= 0. Multiplies every dropout rate: a narrow network has little
-            to drop.
+        dropout_scale: float >= 0. Multiplies every dropout rate: a narrow network has
+            little to drop.
         augment: Layer applied behind `bn0`, such as SpecAugment; None for none.
 
     Returns:
@@ -55,7 +55,7 @@ def cnn6(
         kernels=(5,),
         pools=(2, 2, 2, 2),
         width=width,
-        dropout=dropout,
+        dropout_scale=dropout_scale,
         augment=augment,
     )
 
@@ -64,7 +64,7 @@ def cnn10(
     log_mel,
     *,
     width: float = 1.0,
-    dropout: float = 1.0,
+    dropout_scale: float = 1.0,
     augment: Callable | None = None,
 ):
     """CNN10: four blocks of two 3 x 3 convolutions; 512 units. Arguments as `cnn6`."""
@@ -74,7 +74,7 @@ def cnn10(
         kernels=(3, 3),
         pools=(2, 2, 2, 2),
         width=width,
-        dropout=dropout,
+        dropout_scale=dropout_scale,
         augment=augment,
     )
 
@@ -83,7 +83,7 @@ def cnn14(
     log_mel,
     *,
     width: float = 1.0,
-    dropout: float = 1.0,
+    dropout_scale: float = 1.0,
     augment: Callable | None = None,
 ):
     """CNN14: six blocks of two 3 x 3 convolutions, the last not pooled; 2048 units.
@@ -96,7 +96,7 @@ def cnn14(
         kernels=(3, 3),
         pools=(2, 2, 2, 2, 2, 1),
         width=width,
-        dropout=dropout,
+        dropout_scale=dropout_scale,
         augment=augment,
     )
 
@@ -108,7 +108,7 @@ def _network(
     kernels: Sequence[int],
     pools: Sequence[int],
     width: float,
-    dropout: float,
+    dropout_scale: float,
     augment: Callable | None,
 ):
     """The common shape: bn0, blocks, pooling over the map, one linear layer."""
@@ -122,12 +122,12 @@ def _network(
             max(1, round(units * width)),
             kernels,
             pool,
-            0.2 * dropout,
+            0.2 * dropout_scale,
             name=f"conv_block{number}",
         )
     x = ops.mean(x, axis=2)  # (batch, frames, channels)
     x = ops.max(x, axis=1) + ops.mean(x, axis=1)  # (batch, channels)
-    x = layers.Dropout(0.5 * dropout, name="dropout")(x)
+    x = layers.Dropout(0.5 * dropout_scale, name="dropout")(x)
     units = max(1, round(channels[-1] * width))
     return layers.Dense(
         units, activation="relu", kernel_initializer=INITIALIZER, name="fc1"

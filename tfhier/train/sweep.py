@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 import tfhier
-from tfhier import baseline, compare, console, evaluate, frontends
+from tfhier import compare, console, evaluate, frontends, yardstick
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch
 from tfhier.errors import InputError
@@ -214,7 +214,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "runs": chosen,
         "paper": job.experiment.paper,
         "departures": list(job.paper.departures),
-        "yardstick": {"name": baseline.NAME, **_yardstick(job, settings[best])},
+        "yardstick": {"name": yardstick.NAME, **_yardstick(job, settings[best])},
     }
     for part in ("test", "test_truth"):
         if part in chosen[0]:
@@ -233,7 +233,7 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
     path = job.folder / "yardstick.json"
     deals = list(job.deals()) if setting.num_folds else [(0, 0)]
     wanted = {
-        "method": baseline.METHOD,
+        "method": yardstick.METHOD,
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
@@ -254,9 +254,9 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
     if path.is_file() and (there := read_json(path))["of"] == wanted:
         return there["results"]
     frontend = None if setting.features else frontends.build(setting.frontend)
-    averages = baseline.time_averages(job.bundle, frontend)
+    averages = yardstick.time_averages(job.bundle, frontend)
     results = [
-        baseline.logistic_regression(
+        yardstick.logistic_regression(
             job.bundle, job.bundle.deal(setting, seed=seed, fold=fold), averages
         )
         for seed, fold in deals

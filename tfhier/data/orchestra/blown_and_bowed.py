@@ -1,13 +1,13 @@
 """The instruments that are bowed, blown, pressed and sung.
 
-Conventions: those of `tfhier.data.synthesis`. Each function is one instrument: it draws
-its "player" (body, brightness, attack, vibrato, noise) from the generator, plays the
-score and returns float32 (num_samples,) at an arbitrary level.
+Conventions: those of `tfhier.data.orchestra.synthesis`. Each function is one
+instrument: it draws its "player" (body, brightness, attack, vibrato, noise) from the
+generator, plays the score and returns float32 (num_samples,) at an arbitrary level.
 """
 
 import numpy as np
 
-from tfhier.data.synthesis import Score, noise, peaks, shaped, sustained, vary
+from tfhier.data.orchestra.synthesis import Score, noise, peaks, shaped, sustained, vary
 
 # Formants of sung vowels: center Hz and level dB of the first four.
 VOWELS = (

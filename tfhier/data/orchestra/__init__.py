@@ -1,9 +1,10 @@
 """Embedded stand-in for OpenMIC-2018: a synthetic orchestra in its published layout.
 
 Card. Contents: clips of 1 to 5 of OpenMIC-2018's twenty instruments, played by
-`tfhier.data.instruments` through the whole clip, in a random room, with random levels,
-equalisation and background noise. Labels: as sparse as OpenMIC-2018's, about 2 of 20
-observed for a clip and 41 % of them positive; the full truth lies in `all-labels.csv`.
+`tfhier.data.orchestra.instruments` through the whole clip, in a random room, with
+random levels, equalisation and background noise. Labels: as sparse as OpenMIC-2018's,
+about 2 of 20 observed for a clip and 41 % of them positive; the full truth lies in
+`all-labels.csv`.
 Parts: train and test share no random stream, so no tune, player or room. Source: made
 here, nothing is recorded or downloaded, so its scores say nothing about real music.
 
@@ -25,9 +26,9 @@ import numpy as np
 from scipy import fft, sparse
 from tqdm import tqdm
 
-from tfhier.data import ogg
-from tfhier.data.instruments import INSTRUMENTS, compose, play, random_song
-from tfhier.data.synthesis import peaks, shaped
+from tfhier.data.orchestra import ogg
+from tfhier.data.orchestra.instruments import INSTRUMENTS, compose, play, random_song
+from tfhier.data.orchestra.synthesis import peaks, shaped
 from tfhier.errors import InputError
 from tfhier.files import write_json, write_text
 from tfhier.mel import filter_bank, hann_window

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
 from tests import tiny
-from tfhier import baseline, frontends
+from tfhier import frontends, yardstick
 from tfhier.data.pipeline import Features
 
 
@@ -27,7 +27,7 @@ def prepared(data):
 
 def test_averages_of_features_are_means_over_time(data):
     bundle, _ = prepared(data)
-    found = baseline.time_averages(bundle, None)
+    found = yardstick.time_averages(bundle, None)
     assert found.shape == (48, 8)
     np.testing.assert_allclose(found, bundle.source.values.mean(axis=1), rtol=1e-6)
 
@@ -36,13 +36,13 @@ def test_features_without_time_stay_as_they_are(data):
     bundle, _ = prepared(data)
     values = bundle.source.values[:, 2]
     still = dataclasses.replace(bundle, source=Features(values))
-    assert np.array_equal(baseline.time_averages(still, None), values)
+    assert np.array_equal(yardstick.time_averages(still, None), values)
 
 
 def test_averages_of_audio_are_of_its_log_mel(data):
     bundle = tiny.bundle(data, tiny.on_audio(data))
     frontend = frontends.build("panns_16k")
-    found = baseline.time_averages(bundle, frontend)
+    found = yardstick.time_averages(bundle, frontend)
     assert found.shape == (48, 64)
     log_mel = np.asarray(frontend(bundle.source.fetch(np.array([40]))))[0]
     np.testing.assert_allclose(found[40], log_mel.mean(axis=0), rtol=1e-4)
@@ -50,8 +50,8 @@ def test_averages_of_audio_are_of_its_log_mel(data):
 
 def test_each_label_is_a_regression_on_its_observed_training_clips(data):
     bundle, parts = prepared(data)
-    averages = baseline.time_averages(bundle, None)
-    found = baseline.logistic_regression(bundle, parts, averages)
+    averages = yardstick.time_averages(bundle, None)
+    found = yardstick.logistic_regression(bundle, parts, averages)
     targets, observed = bundle.labellings["fine"]
     for column, label in enumerate(tiny.LABELS):
         train = (parts == "train") & observed[:, column]
@@ -70,12 +70,12 @@ def test_each_label_is_a_regression_on_its_observed_training_clips(data):
 
 def test_features_that_show_the_truth_are_used(data):
     bundle, parts = prepared(data)
-    averages = baseline.time_averages(bundle, None)
-    found = baseline.logistic_regression(bundle, parts, averages)
+    averages = yardstick.time_averages(bundle, None)
+    found = yardstick.logistic_regression(bundle, parts, averages)
     assert set(found) == {"test", "test_truth"}
     assert found["test_truth"]["fine"]["mAP"] > 0.75
     noise = np.random.default_rng(0).normal(size=averages.shape)
-    blind = baseline.logistic_regression(bundle, parts, noise)
+    blind = yardstick.logistic_regression(bundle, parts, noise)
     assert blind["test_truth"]["fine"]["mAP"] < found["test_truth"]["fine"]["mAP"] - 0.1
 
 
@@ -85,8 +85,8 @@ def test_a_label_seen_one_way_only_gets_its_share(data):
     train = parts == "train"
     targets[train & observed[:, 0], 0] = 1.0
     observed[train, 1] = False
-    averages = baseline.time_averages(bundle, None)
-    models = baseline._fit(
+    averages = yardstick.time_averages(bundle, None)
+    models = yardstick._fit(
         averages[train], bundle.labellings["fine"], np.flatnonzero(train)
     )
     assert models[0](averages[:3]).tolist() == [1.0] * 3

@@ -1,7 +1,7 @@
 """OpenMIC-2018's twenty instruments: what each may play, and the playing of it.
 
-Conventions: those of `tfhier.data.synthesis`. `compose` invents a score in the style
-and the range of an instrument, and `play` turns a score into sound.
+Conventions: those of `tfhier.data.orchestra.synthesis`. `compose` invents a score in
+the style and the range of an instrument, and `play` turns a score into sound.
 """
 
 import dataclasses
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfhier.data import held, struck
-from tfhier.data.synthesis import Score
+from tfhier.data.orchestra import blown_and_bowed, plucked_and_struck
+from tfhier.data.orchestra.synthesis import Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,28 +24,32 @@ class Instrument:
 
 
 INSTRUMENTS = {
-    "accordion": Instrument(held.accordion, 57, 81, ("chords", "melody")),
-    "banjo": Instrument(struck.banjo, 52, 76, ("fast",)),
-    "bass": Instrument(struck.bass, 28, 46, ("melody",)),
-    "cello": Instrument(held.cello, 36, 60, ("melody",)),
-    "clarinet": Instrument(held.clarinet, 50, 74, ("melody",)),
-    "cymbals": Instrument(struck.cymbals, 0, 3, ("beat",)),
-    "drums": Instrument(struck.drums, 0, 3, ("beat",)),
-    "flute": Instrument(held.flute, 67, 91, ("melody",)),
-    "guitar": Instrument(struck.guitar, 40, 66, ("strum", "fast")),
+    "accordion": Instrument(blown_and_bowed.accordion, 57, 81, ("chords", "melody")),
+    "banjo": Instrument(plucked_and_struck.banjo, 52, 76, ("fast",)),
+    "bass": Instrument(plucked_and_struck.bass, 28, 46, ("melody",)),
+    "cello": Instrument(blown_and_bowed.cello, 36, 60, ("melody",)),
+    "clarinet": Instrument(blown_and_bowed.clarinet, 50, 74, ("melody",)),
+    "cymbals": Instrument(plucked_and_struck.cymbals, 0, 3, ("beat",)),
+    "drums": Instrument(plucked_and_struck.drums, 0, 3, ("beat",)),
+    "flute": Instrument(blown_and_bowed.flute, 67, 91, ("melody",)),
+    "guitar": Instrument(plucked_and_struck.guitar, 40, 66, ("strum", "fast")),
     "mallet_percussion": Instrument(
-        struck.mallet_percussion, 67, 93, ("fast", "melody")
+        plucked_and_struck.mallet_percussion, 67, 93, ("fast", "melody")
     ),
-    "mandolin": Instrument(struck.mandolin, 62, 86, ("tremolo",)),
-    "organ": Instrument(held.organ, 43, 69, ("chords",)),
-    "piano": Instrument(struck.piano, 40, 80, ("chords", "fast", "melody")),
-    "saxophone": Instrument(held.saxophone, 49, 71, ("melody",)),
-    "synthesizer": Instrument(held.synthesizer, 40, 74, ("fast", "melody", "chords")),
-    "trombone": Instrument(held.trombone, 40, 62, ("melody",)),
-    "trumpet": Instrument(held.trumpet, 58, 81, ("melody",)),
-    "ukulele": Instrument(struck.ukulele, 62, 81, ("strum", "strum", "fast")),
-    "violin": Instrument(held.violin, 62, 91, ("melody",)),
-    "voice": Instrument(held.voice, 48, 74, ("melody",)),
+    "mandolin": Instrument(plucked_and_struck.mandolin, 62, 86, ("tremolo",)),
+    "organ": Instrument(blown_and_bowed.organ, 43, 69, ("chords",)),
+    "piano": Instrument(plucked_and_struck.piano, 40, 80, ("chords", "fast", "melody")),
+    "saxophone": Instrument(blown_and_bowed.saxophone, 49, 71, ("melody",)),
+    "synthesizer": Instrument(
+        blown_and_bowed.synthesizer, 40, 74, ("fast", "melody", "chords")
+    ),
+    "trombone": Instrument(blown_and_bowed.trombone, 40, 62, ("melody",)),
+    "trumpet": Instrument(blown_and_bowed.trumpet, 58, 81, ("melody",)),
+    "ukulele": Instrument(
+        plucked_and_struck.ukulele, 62, 81, ("strum", "strum", "fast")
+    ),
+    "violin": Instrument(blown_and_bowed.violin, 62, 91, ("melody",)),
+    "voice": Instrument(blown_and_bowed.voice, 48, 74, ("melody",)),
 }
 
 

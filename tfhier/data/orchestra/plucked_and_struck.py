@@ -1,13 +1,13 @@
-"""The instruments that are plucked and struck.
+"""The instruments that are plucked and plucked_and_struck.
 
-Conventions: those of `tfhier.data.synthesis`. Each function is one instrument: it draws
-its "player" (body, brightness, decay, noise of the stroke) from the generator, plays
-the score and returns float32 (num_samples,) at an arbitrary level.
+Conventions: those of `tfhier.data.orchestra.synthesis`. Each function is one
+instrument: it draws its "player" (body, brightness, decay, noise of the stroke) from
+the generator, plays the score and returns float32 (num_samples,) at an arbitrary level.
 """
 
 import numpy as np
 
-from tfhier.data.synthesis import (
+from tfhier.data.orchestra.synthesis import (
     Score,
     joined,
     knocks,
