@@ -109,7 +109,6 @@ openmic_resatt = _joint.but(
 )
 
 # -- The same heads on OpenMIC's own VGGish features: minutes on a laptop
-# ------------------
 
 _vggish = Experiment(
     table="Table 1 on VGGish features",

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     found = experiment.find(FOLDER)
     chosen = {name: found[name] for name in experiment.match(args.exp, found)}
     changed = {n: experiment.override(e, args.set) for n, e in chosen.items()}
-    seeds = experiment.parse_seeds(args.seeds) if args.seeds else None
+    seeds = None if args.seeds is None else experiment.parse_seeds(args.seeds)
     if args.print:
         print("\n\n".join(experiment.card(name, e) for name, e in changed.items()))
         return

@@ -103,7 +103,7 @@ def test_mistakes_are_one_line(run_py, capsys, data, tmp_path, arguments, pieces
 
 
 def test_empty_seeds_are_a_mistake_too(run_py, capsys, data, tmp_path):
-    found = call(run_py, capsys, "--exp", "openmic_gmp", "--data", data, "--seeds", "")
+    found = call(run_py, capsys, "--exp", "openmic_gmp", "--seeds", "")
     assert_one_line(found, "--seeds")
 
 
@@ -255,7 +255,7 @@ def test_prepare_offline_says_how_to_go_on(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TFHIER_OFFLINE", "1")
     found = tfhier(capsys, "prepare", "openmic", "--output", tmp_path)
     assert_one_line(found, "TFHIER_OFFLINE", "https://zenodo.org", str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {".openmic-2018.lock"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("list",), ("list", "heds"), ("train",)])

@@ -1,5 +1,7 @@
 """Evaluation of a run: thresholds from validation, figures from test, by hand."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ def run(data, tmp_path_factory):
         for level, size in bundle.taxonomy.sizes.items()
     }
     keras.Model(inputs, outputs).save(folder / "best.keras")
+    (folder / "taxonomy.csv").write_text(bundle.taxonomy.to_csv())
     parts = bundle.deal(experiment, seed=0, fold=0)
     return folder, bundle, parts, evaluate.evaluate_run(folder, bundle, parts)
 
@@ -63,7 +66,8 @@ def test_figures_are_those_of_the_test_clips_at_thresholds_of_validation(run):
 
 def test_test_labels_never_decide_thresholds(run, tmp_path):
     folder, bundle, parts, result = run
-    (tmp_path / "best.keras").write_bytes((folder / "best.keras").read_bytes())
+    for name in ("best.keras", "taxonomy.csv"):
+        shutil.copy(folder / name, tmp_path)
     kept = {level: pair[0].copy() for level, pair in bundle.labellings.items()}
     for targets, observed in bundle.labellings.values():
         test = (parts == "test")[:, None] & observed
@@ -83,9 +87,11 @@ def test_scores_are_kept_with_the_keys_of_their_clips(run):
     folder, bundle, parts, _ = run
     expected = scores_of(run, "test")
     with np.load(folder / "scores.npz", allow_pickle=False) as scores:
-        assert scores["keys"].tolist() == bundle.clips.keys[parts == "test"].tolist()
+        assert (
+            scores["sample_key"].tolist() == bundle.clips.keys[parts == "test"].tolist()
+        )
         for level, values in expected.items():
-            np.testing.assert_allclose(scores[level], values, atol=1e-6)
+            np.testing.assert_allclose(scores[f"scores_{level}"], values, atol=1e-6)
 
 
 def test_what_is_written_is_what_is_returned(run):
@@ -114,7 +120,8 @@ def test_violations_by_hand():
 
 def test_a_full_disk_leaves_no_half_of_a_result(run, tmp_path, monkeypatch):
     folder, bundle, parts, _ = run
-    (tmp_path / "best.keras").write_bytes((folder / "best.keras").read_bytes())
+    for name in ("best.keras", "taxonomy.csv"):
+        shutil.copy(folder / name, tmp_path)
 
     def full(file, **_):
         file.write_bytes(b"half")
@@ -124,4 +131,4 @@ def test_a_full_disk_leaves_no_half_of_a_result(run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         evaluate.evaluate_run(tmp_path, bundle, parts)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"best.keras", "thresholds.json"}
+    assert names == {"best.keras", "taxonomy.csv", "thresholds.json"}

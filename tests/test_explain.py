@@ -59,7 +59,7 @@ def settle(folder, *, head="resatt", biases=None, keys=KEYS[TEST]):
     run = folder / "seed3"
     run.mkdir(parents=True)
     tagger.end_to_end(frontend, body).save(run / "best.keras")
-    np.savez(run / "scores.npz", keys=keys)
+    np.savez(run / "scores.npz", sample_key=keys)
     summary = {"settings": experiment.settings(), "best_run": "seed3"}
     write_json(folder / "metrics.json", summary)
     return folder

@@ -193,8 +193,8 @@ def test_nothing_of_the_front_end_is_trained():
     [
         ({"hop_length": 0}, "hop_length >= 1 samples. Received: num_fft=512, hop_len"),
         ({"num_fft": 1}, "num_fft >= 2"),
-        ({"window_length": 513}, "1 <= window_length <= num_fft"),
-        ({"window_length": 0}, "1 <= window_length <= num_fft"),
+        ({"window_length": 513}, "2 <= window_length <= num_fft"),
+        ({"window_length": 0}, "2 <= window_length <= num_fft"),
         ({"floor": 0.0}, "floor must be positive. Received: floor=0.0"),
         ({"max_hertz": 9_000.0}, "max_hertz <= sample_rate / 2"),
     ],

@@ -65,8 +65,7 @@ def find_folder(given: Path | None) -> Path:
             return folder
     raise InputError(
         f"There is no folder of experiments at {candidates[0]}. Run this in a checkout "
-        "of "
-        "tfhier, or name a folder with --experiments."
+        "of tfhier, or name a folder with --experiments."
     )
 
 

@@ -62,11 +62,13 @@ def percent_with_std(figure: dict) -> str:
 
 
 def interval(figure: dict) -> str:
-    """Return a paired difference in points: `+1.1 [+0.2, +2.0]`."""
-    low, high = figure["low"], figure["high"]
-    if low is None or low != low:
-        return f"{100 * figure['mean']:+.1f}"
-    return f"{100 * figure['mean']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    """Return a paired difference in points: `+1.1 [+0.2, +2.0]`; `-` if undefined."""
+    mean, low, high = figure["mean"], figure["low"], figure["high"]
+    if percent(mean) == "-":
+        return "-"
+    if percent(low) == "-":
+        return f"{100 * mean:+.1f}"
+    return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -140,8 +142,7 @@ class TrainingBar:
         if self._bar.disable and (done % tenth == 0 or done == self.num_epochs):
             print(
                 f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f} "
-                " "
-                f"validation: {self.shown}",
+                f" validation: {self.shown}",
                 flush=True,
             )
 

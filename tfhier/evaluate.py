@@ -81,14 +81,13 @@ def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
         `violation_rate`, and `test_truth` where the data set knows the full truth.
     """
     taxonomy = bundle.taxonomy
+    tagger = load_tagger(folder / "best.keras", taxonomy)
     trained_on = Taxonomy.read(folder / "taxonomy.csv")
     if trained_on != taxonomy:
         raise InputError(
             f"{folder} was trained on another taxonomy, or on its labels in another "
-            "order "
-            f"({folder / 'taxonomy.csv'}). Give that one with --set taxonomy=..."
+            f"order ({folder / 'taxonomy.csv'}). Give that one with --set taxonomy=..."
         )
-    tagger = load_tagger(folder / "best.keras", taxonomy)
     rows = {part: np.flatnonzero(parts == part) for part in ("validation", "test")}
     scores = {part: score(tagger, bundle, rows[part]) for part in rows}
     fitted = {
@@ -136,8 +135,7 @@ def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train "
-            "again "
-            "with --fresh."
+            "again with --fresh."
         ) from None
     sizes = {level: tensor.shape[-1] for level, tensor in tagger.output.items()}
     if sizes != taxonomy.sizes:

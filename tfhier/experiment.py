@@ -54,9 +54,8 @@ class Experiment:
 
     # -- Loss
     fine_weight: float = 0.8  # lambda, Eq. 2: the rest is shared by the upper levels
-    consistency_weight: float = (
-        0.0  # > 0 adds the consistency terms of Krause & Mueller
-    )
+    # > 0 adds the consistency terms of Krause & Mueller
+    consistency_weight: float = 0.0
 
     # -- Training
     batch_size: int = 16
@@ -65,9 +64,8 @@ class Experiment:
     warmup_epochs: int = 5
     decay_epochs: int = 0  # > 0: the rate falls linearly over the last epochs
     weight_decay: float = 1e-4
-    decoupled_weight_decay: bool = (
-        False  # False: L2 added to the gradient, as torch Adam
-    )
+    # False: L2 added to the gradient, as torch Adam
+    decoupled_weight_decay: bool = False
     mixup_alpha: float = 0.0  # > 0: Beta(alpha, alpha) mixup of log-mels
 
     # -- Runs
@@ -77,12 +75,8 @@ class Experiment:
     small: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(
-                    f"{name} must lie between {low} and {high}. Received: {value}"
-                )
+        for name in (*_RANGES, *_CHOICES):
+            _check_value(name, getattr(self, name))
         if not self.seeds or not all(
             isinstance(seed, int) and 0 <= seed < 2**31 for seed in self.seeds
         ):
@@ -90,16 +84,23 @@ class Experiment:
                 "seeds are whole numbers from 0 to 2147483647, at least one. Received: "
                 f"{self.seeds}"
             )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds name a seed twice. Received: {self.seeds}")
+        for name in (*self.grid, *self.small):
+            _refuse_unknown(name, "grid or small names")
         for name, values in self.grid.items():
             if not isinstance(values, tuple) or not values:
                 raise InputError(
                     "The grid gives every setting a tuple of values. Received: "
-                    f"{name}: "
-                    f"{values!r}"
+                    f"{name}: {values!r}"
                 )
-        for name in ("grid", "small"):
-            for key in getattr(self, name):
-                _refuse_unknown(key, f"{name} names")
+            for value in values:
+                _check_value(name, value)
+
+    @property
+    def original(self) -> str:
+        """What the full settings are called: "paper" for a row that a paper has."""
+        return "paper" if self.paper else "full"
 
     def but(self, **changes) -> "Experiment":
         """Return the same experiment with some settings changed.
@@ -136,23 +137,25 @@ class Experiment:
         }
 
 
-_RANGES = (
-    ("validation_fraction", 0.01, 0.9),
-    ("num_folds", 0, 1000),
-    ("clip_seconds", 0.05, 3600.0),
-    ("crop_seconds", 0.0, 3600.0),
-    ("width", 0.01, 16.0),
-    ("dropout_scale", 0.0, 1.9),
-    ("fine_weight", 0.0, 1.0),
-    ("consistency_weight", 0.0, 1e6),
-    ("batch_size", 1, 1_000_000),
-    ("epochs", 1, 1_000_000),
-    ("learning_rate", 0.0, 1e3),
-    ("warmup_epochs", 0, 1_000_000),
-    ("decay_epochs", 0, 1_000_000),
-    ("weight_decay", 0.0, 1e3),
-    ("mixup_alpha", 0.0, 1e3),
-)
+# Lowest and highest value; a whole number where the lowest is one.
+_RANGES = {
+    "validation_fraction": (0.01, 0.9),
+    "num_folds": (0, 1000),
+    "clip_seconds": (0.05, 3600.0),
+    "crop_seconds": (0.0, 3600.0),
+    "width": (0.01, 16.0),
+    "dropout_scale": (0.0, 1.9),
+    "fine_weight": (0.0, 1.0),
+    "consistency_weight": (0.0, 1e6),
+    "batch_size": (1, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "learning_rate": (0.0, 1e3),
+    "warmup_epochs": (0, 1_000_000),
+    "decay_epochs": (0, 1_000_000),
+    "weight_decay": (0.0, 1e3),
+    "mixup_alpha": (0.0, 1e3),
+}
+_CHOICES = {"coarse_negatives": ("observed", "certain")}
 _FIELDS = {item.name: item for item in dataclasses.fields(Experiment)}
 
 
@@ -162,6 +165,22 @@ def _refuse_unknown(name: str, where: str) -> None:
             f"Experiment has no setting '{name}' ({where} '{name}')."
             f"{close_names(name, _FIELDS)} All settings: --print."
         )
+
+
+def _check_value(name: str, value: object) -> None:
+    """Raise an InputError for a value that no run could use."""
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise InputError(
+            f"{name} is one of {', '.join(_CHOICES[name])}. Received: {value!r}"
+        )
+    if name not in _RANGES:
+        return
+    low, high = _RANGES[name]
+    kinds = int if isinstance(low, int) else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise InputError(f"{name} must be a number like {low}. Received: {value!r}")
+    if not low <= value <= high:
+        raise InputError(f"{name} must lie between {low} and {high}. Received: {value}")
 
 
 def find(folder: str | Path) -> dict[str, Experiment]:
@@ -183,8 +202,7 @@ def find(folder: str | Path) -> dict[str, Experiment]:
             if name in found:
                 raise InputError(
                     f"Two experiments are called '{name}': one in {origin[name]}, one "
-                    "in "
-                    f"{path}. Rename one of them."
+                    f"in {path}. Rename one of them."
                 )
             found[name], origin[name] = value, path
     if not found:
@@ -202,10 +220,10 @@ def describe(folder: str | Path) -> dict[str, str]:
 
 
 def card(name: str, experiment: Experiment) -> str:
-    """Return all settings as text, the paper's and the small profile's side by side."""
+    """Return all settings as text, the full and the small profile's side by side."""
     small = experiment.profile("small")
     lines = [f"{name}  {experiment.row} ({experiment.table})"]
-    lines.append(f"  {'':<24} {'paper':<28} small profile")
+    lines.append(f"  {'':<24} {experiment.original:<28} small profile")
     lines += [f"  not as in the paper: {text}" for text in experiment.departures]
     for item in dataclasses.fields(Experiment):
         if item.name in ("row", "table", "paper", "departures", "small"):
@@ -227,8 +245,8 @@ def match(patterns: Sequence[str], experiments: Mapping[str, Experiment]) -> lis
         matches = [name for name in experiments if fnmatchcase(name, pattern)]
         if not matches:
             raise InputError(
-                f"no experiment is called '{pattern}'."
-                f"{close_names(pattern, experiments)} All names: --list"
+                "no experiment is called "
+                f"'{pattern}'.{close_names(pattern, experiments)} All names: --list"
             )
         chosen.update(dict.fromkeys(matches))
     return list(chosen)

@@ -132,7 +132,7 @@ def _test_rows(folder: Path, bundle: Bundle) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"There is no file {path}. Evaluate again with --test-only.")
     with np.load(path, allow_pickle=False) as scores:
-        keys = scores["keys"]
+        keys = scores["sample_key"]
     rows = np.flatnonzero(np.isin(bundle.clips.keys, keys))
     if len(rows) != len(keys):
         raise InputError(

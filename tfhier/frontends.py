@@ -38,9 +38,9 @@ def describe() -> dict[str, str]:
     """Return a sentence on every front end."""
     return {
         name: (
-            f"{s['sample_rate']} Hz, {s['num_mels']} mels {s['min_hertz']:.0f}-"
-            f"{s['max_hertz']:.0f} Hz, {1000 * s['num_fft'] / s['sample_rate']:.0f}-ms "
-            "Hann, "
+            f"{s['sample_rate']} Hz, {s['num_mels']} mels "
+            f"{s['min_hertz']:.0f}-{s['max_hertz']:.0f} Hz, "
+            f"{1000 * s['num_fft'] / s['sample_rate']:.0f}-ms Hann, "
             f"{1000 * s['hop_length'] / s['sample_rate']:.0f}-ms hop"
         )
         for name, s in FRONTENDS.items()

@@ -46,10 +46,8 @@ def sdt(embedding, taxonomy: Taxonomy) -> dict:
     if not taxonomy.is_tree:
         raise InputError(
             "The head 'sdt' multiplies a label by its only parent, but this taxonomy "
-            "has a "
-            "label with several parents. Use a taxonomy that is a tree, or another "
-            "head: "
-            "flat, levelwise, gap, lp, gmp, resatt."
+            "has a label with several parents. Use a taxonomy that is a tree, or "
+            "another head: flat, levelwise, gap, lp, gmp, resatt."
         )
     probabilities = {
         taxonomy.levels[-1]: _classifier(embedding, taxonomy, taxonomy.levels[-1])

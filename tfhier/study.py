@@ -151,7 +151,7 @@ def _introduce(job: sweep.Job) -> None:
     ours, theirs = _differing(experiment, job.paper)
     console.line("profile", f"{job.profile}: {ours}")
     if theirs:
-        console.line("", f"{_original(job.paper)}: {theirs}")
+        console.line("", f"{job.paper.original}: {theirs}")
     if not (
         experiment.features or job.profile != "paper"
     ) and not keras.distribution.list_devices("gpu"):
@@ -179,11 +179,6 @@ def _plain(value: object) -> str:
     if isinstance(value, tuple):
         return "/".join(map(str, value))
     return str(value)
-
-
-def _original(experiment: Experiment) -> str:
-    """What the settings of the full profile are called."""
-    return "paper" if experiment.paper else "full"
 
 
 def _conclude(job: sweep.Job, summary: dict) -> None:
@@ -240,7 +235,7 @@ def _compare(
     """Put the experiments of each table side by side."""
     for title in dict.fromkeys(summary["table"] for summary in summaries):
         group = [summary for summary in summaries if summary["table"] == title]
-        if len(group) < 2:
+        if not title or len(group) < 2:
             continue
         print(f"\n{title}\n\n{result_table(group)}")
         job = jobs[group[0]["experiment"]]

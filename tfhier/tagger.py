@@ -139,7 +139,6 @@ def _check_map(backbone: str, shape: tuple[int, ...], what: str) -> None:
     if needed and (len(shape) != 2 or min(shape) < needed):
         raise InputError(
             f"{backbone} needs maps of at least {needed} frames x {needed} bands, but "
-            "a "
-            f"clip of {what} has the shape {shape}. Use longer clips, or --set "
+            f"a clip of {what} has the shape {shape}. Use longer clips, or --set "
             "backbone=mlp for precomputed features."
         )

@@ -123,8 +123,8 @@ class Taxonomy:
             if not path.is_file():
                 raise InputError(
                     "No taxonomy is called "
-                    f"'{source}'.{close_names(path.stem, names())} "
-                    "A file of your own is given by its path, ending in .csv."
+                    f"'{source}'.{close_names(path.stem, names())} A file of your own "
+                    "is given by its path, ending in .csv."
                 )
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -200,9 +200,8 @@ class Taxonomy:
             else:
                 raise InputError(
                     "A table cannot keep this order of labels, since it numbers them "
-                    "as "
-                    f"they appear. Order the upper levels as '{waiting[0][0]}' and the "
-                    "leaves after it need them."
+                    f"as they appear. Order the upper levels as '{waiting[0][0]}' and "
+                    "the leaves after it need them."
                 )
             waiting.remove(row)
             rows.append(row)

@@ -258,8 +258,8 @@ def test_folds_test_every_clip_once_a_seed(data, tmp_path):
         for fold in (0, 1):
             folder = tmp_path / f"seed{seed}" / f"fold{fold}"
             with np.load(folder / "scores.npz", allow_pickle=False) as scores:
-                keys += scores["keys"].tolist()
-                assert scores["fine"].shape == (24, 6)
+                keys += scores["sample_key"].tolist()
+                assert scores["scores_fine"].shape == (24, 6)
         assert sorted(keys) == list(tiny.KEYS)
     # The same seeds against themselves: no difference, paired by seed and fold.
     figure = compare.paired_differences(summary, summary)["fine"]["mAP"]
@@ -278,7 +278,7 @@ def fits(monkeypatch) -> list:
         calls.append(0)
         return original(*arguments)
 
-    monkeypatch.setattr(sweep.baseline, "logistic_regression", record)
+    monkeypatch.setattr(sweep.yardstick, "logistic_regression", record)
     return calls
 
 

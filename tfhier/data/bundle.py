@@ -117,8 +117,7 @@ class Bundle:
         if not self.labellings[self.taxonomy.fine][1][inside].any():
             raise InputError(
                 f"No label was observed in the {part} clips of {self.clips.name}: is "
-                "the "
-                "mask (Y_mask) right?"
+                "the mask (Y_mask) right?"
             )
 
 
@@ -158,8 +157,7 @@ def build(
         if clips.paths is None:
             raise InputError(
                 f"{clips.name} has no audio, and the experiment needs it. Use an "
-                "experiment "
-                "on precomputed features, or give the folder with the audio."
+                "experiment on precomputed features, or give the folder with the audio."
             )
         seconds = min(experiment.clip_seconds, clips.max_seconds or np.inf)
         source = decode(
@@ -214,8 +212,7 @@ def _features(clips: Clips, name: str) -> np.ndarray:
         there = ", ".join(sorted(clips.features)) or "none"
         raise InputError(
             f"{clips.name} has no precomputed features '{name}' (there: {there}). "
-            "Choose "
-            "others with --set features=NAME."
+            "Choose others with --set features=NAME."
         )
     values = clips.features[name]
     if values.ndim not in (2, 3) or 0 in values.shape:
@@ -233,8 +230,7 @@ def _notes(waveforms, seconds: float) -> list[str]:
     if waveforms.num_longer:
         notes.append(
             f"{waveforms.num_longer} clips are longer than {seconds:g} s: their rest "
-            "is "
-            "not heard"
+            "is not heard"
         )
     if waveforms.num_shorter:
         notes.append(
@@ -245,7 +241,6 @@ def _notes(waveforms, seconds: float) -> list[str]:
         key, reason = next(iter(waveforms.bad.items()))
         notes.append(
             f"{len(waveforms.bad)} unreadable files left out (--skip-bad); first: "
-            f"{key}: "
-            f"{reason}"
+            f"{key}: {reason}"
         )
     return notes

@@ -223,10 +223,10 @@ def prepare(folder: str | Path) -> Path:
         if not home.is_dir() or not any(home.iterdir()):
             print(
                 f"{NAME}: {NUM_CLIPS:,} clips, {LICENCE}, {REMOTE['size'] / 1e9:.1f} "
-                "GB "
-                f"from {REMOTE['url']}\n  1. download to {archive} (kept if it is "
-                "there)\n"
-                f"  2. unpack to {home}: as much again\n  3. check every audio file"
+                f"GB from {REMOTE['url']}\n"
+                f"  1. download to {archive} (kept if it is there)\n"
+                f"  2. unpack to {home}: as much again\n"
+                "  3. check every audio file"
             )
             fetch(REMOTE["url"], archive, size=REMOTE["size"], md5=REMOTE["md5"])
             unpack(archive, home)

@@ -10,8 +10,7 @@ def check_groups(layer: str, groups: Sequence[Sequence[int]]) -> list[list[int]]
     if not groups or not all(groups) or children != set(range(len(children))):
         raise ValueError(
             f"{layer} needs a non-empty list of child indices for every parent, "
-            "together "
-            f"covering 0 .. children - 1. Received: groups={groups}"
+            f"together covering 0 .. children - 1. Received: groups={groups}"
         )
     return groups
 
@@ -23,8 +22,6 @@ def check_last_axis(
     if len(shape) != 2 or shape[-1] != expected:
         raise ValueError(
             f"{layer} expects (batch, {expected}), one {what} for each of its "
-            f"{source}. "
-            f"Received: shape={tuple(shape)}. Rebuild the layer with the taxonomy of "
-            "the "
-            "scores."
+            f"{source}. Received: shape={tuple(shape)}. Rebuild the layer with the "
+            "taxonomy of the scores."
         )

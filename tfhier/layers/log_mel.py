@@ -124,8 +124,8 @@ class LogMel(keras.layers.Layer):
         if samples is not None and samples <= self.num_fft // 2:
             raise ValueError(
                 f"LogMel needs more than {self.num_fft // 2} samples (half a DFT, for "
-                "the "
-                f"reflection at the ends). Received: {samples} samples. Pad the clip."
+                f"the reflection at the ends). Received: {samples} samples. Pad the "
+                "clip."
             )
 
     def call(self, waveform):

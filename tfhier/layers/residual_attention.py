@@ -56,8 +56,8 @@ class ResidualAttention(keras.layers.Layer):
         if len(embedding) != 2 or len(fine) != 2 or None in (embedding[1], fine[1]):
             raise ValueError(
                 "ResidualAttention expects [embedding (batch, units), fine "
-                "probabilities "
-                f"(batch, fine)]. Received: shapes {tuple(embedding)}, {tuple(fine)}"
+                f"probabilities (batch, fine)]. Received: shapes {tuple(embedding)}, "
+                f"{tuple(fine)}"
             )
         self.num_fine = fine[1]
         self.kernel = self.add_weight(

@@ -99,12 +99,14 @@ def _settings(summary: dict) -> list[str]:
             mine += f" (chosen from {', '.join(tried)})"
         source = f"chosen from {', '.join(theirs)}" if len(theirs) > 1 else theirs[0]
         rows.append([name, mine, source])
+    original = "paper" if summary["paper"] else "full profile"
     count = (
-        "All settings are the paper's."
+        f"All settings are the {original}'s."
         if not marked
-        else f"{len(marked)} of {len(rows)} settings differ from the paper's (marked)."
+        else f"{len(marked)} of {len(rows)} settings differ from the {original}'s "
+        "(marked)."
     )
-    header = ["setting", "this experiment", "paper"]
+    header = ["setting", "this experiment", original]
     return [text(count), table(header, rows, kind="text", marked=marked)]
 
 

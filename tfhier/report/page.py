@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfhier import console, plots
-from tfhier.data import bundle as bundles
+from tfhier import console, data, plots
 from tfhier.files import replacing
 from tfhier.metrics import MACRO
 
@@ -82,16 +81,16 @@ def page(
 
 def _banner(summary: dict) -> str:
     """What a reader must know before any figure; empty on the published data set."""
-    data = summary["data"]
+    made_on = summary["data"]
     rest = "not comparable with the paper's figures"
-    if data["kind"] == "published":
+    if made_on["kind"] == "published":
         return ""
-    if data["kind"] == "embedded":
-        return f"Trained and tested on the {data['name']}, SYNTHETIC clips: {rest}"
-    published = bundles.module_of(summary["settings"]["dataset"]).NAME
+    if made_on["kind"] == "embedded":
+        return f"Trained and tested on the {made_on['name']}, SYNTHETIC clips: {rest}"
+    published = data.module_of(summary["settings"]["dataset"]).NAME
     return (
-        f"Trained and tested on '{data['name']}', a data set in {published}'s layout: "
-        f"{rest}"
+        f"Trained and tested on '{made_on['name']}', a data set in {published}'s "
+        f"layout: {rest}"
     )
 
 

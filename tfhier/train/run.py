@@ -72,8 +72,7 @@ def check_settings(folder: Path, wanted: dict) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(
                 f"{folder} holds results but no experiment.json that says of what. "
-                "Start "
-                "over with --fresh, or choose another --output folder."
+                "Start over with --fresh, or choose another --output folder."
             )
         return
     there = read_json(folder / "experiment.json")
@@ -87,8 +86,7 @@ def check_settings(folder: Path, wanted: dict) -> None:
     if differing:
         raise InputError(
             f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
-            "over "
-            "with --fresh, or keep both with another --output folder."
+            "over with --fresh, or keep both with another --output folder."
         )
 
 
