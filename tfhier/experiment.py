@@ -86,8 +86,9 @@ class Experiment:
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds name a seed twice. Received: {self.seeds}")
-        for name in (*self.grid, *self.small):
-            _refuse_unknown(name, "grid or small names")
+        for where in ("grid", "small"):
+            for name in getattr(self, where):
+                _refuse_unknown(name, f"{where} names")
         for name, values in self.grid.items():
             if not isinstance(values, tuple) or not values:
                 raise InputError(
