@@ -1,6 +1,7 @@
 """What the commands print: aligned lines, tables and progress bars."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -26,8 +27,10 @@ def without_native_messages() -> Iterator[None]:
     """Silence what native libraries write to standard error while they are loaded.
 
     TensorFlow greets every start with lines on oneDNN and missing GPU drivers that no
-    setting turns off. If loading fails the lines are shown.
+    setting turns off. If loading fails the lines are shown. Its later warnings are
+    silenced too: they take a new model for every run for careless retracing.
     """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
