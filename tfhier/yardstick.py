@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
 
 from tfhier import evaluate, thresholds
 from tfhier.data.bundle import Bundle
@@ -26,7 +27,8 @@ def time_averages(bundle: Bundle, frontend: LogMel | None) -> np.ndarray:
     frames, units) the mean over frames, and features without a time axis as they are.
     """
     batches = []
-    for start in range(0, len(bundle.clips), _BATCH_SIZE):
+    starts = range(0, len(bundle.clips), _BATCH_SIZE)
+    for start in tqdm(starts, desc=NAME, disable=None, leave=False):
         rows = np.arange(start, min(start + _BATCH_SIZE, len(bundle.clips)))
         frames = bundle.source.fetch(rows)
         if frontend is not None:

@@ -285,7 +285,7 @@ def describe_machine() -> dict[str, str | int]:
     """Return date, processor and versions, to stand beside every figure."""
     return {
         "date": datetime.date.today().isoformat(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "num_cores": os.cpu_count(),
         "gpus": len(keras.distribution.list_devices("gpu")),
         "python": platform.python_version(),
@@ -293,3 +293,13 @@ def describe_machine() -> dict[str, str | int]:
         "keras": keras.__version__,
         "tfhier": tfhier.__version__,
     }
+
+
+def _processor() -> str:
+    """Return the processor's model as Linux knows it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    return models[0].strip() if models else platform.machine()
