@@ -15,8 +15,8 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "audio containers mel taxonomy metrics thresholds experiment errors files "
-            "console",
+            "audio containers mel taxonomy taxonomy_table metrics thresholds "
+            "experiment errors files console",
             "data layers frontends augment losses",
             "backbones heads tagger",
             "train evaluate yardstick compare explain plots report",

@@ -8,17 +8,8 @@ Conventions:
   rows of the table say so. Parents and children are always of neighbouring levels.
 * Targets are tri-state: a float array of 0 and 1 and a boolean array of the same shape
   that says which entries were observed. An unobserved target is 0 and means nothing.
-
-The table is a CSV with the levels as header, finest first, and one row a leaf (one more
-row for each further parent of the same leaf):
-
-    fine,coarse
-    cello,bowed_string
-    violin,bowed_string
 """
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from tfhier import taxonomy_table
 from tfhier.errors import InputError, close_names
 from tfhier.files import write_text
 
@@ -111,7 +103,7 @@ class Taxonomy:
         """Read a taxonomy from a CSV file, or one of the package's own by its name.
 
         Args:
-            source: Path of a CSV file (see the module docstring), or a name such as
+            source: Path of a CSV file (see `taxonomy_table`), or a name such as
                 "openmic".
 
         Raises:
@@ -137,37 +129,9 @@ class Taxonomy:
     @classmethod
     def parse(cls, text: str, *, source: str = "taxonomy") -> "Taxonomy":
         """Read a taxonomy from CSV text; `source` names it in error messages."""
+        levels, labels, parents = taxonomy_table.parse(text, source=source)
         try:
-            rows = [
-                [cell.strip() for cell in row]
-                for row in csv.reader(io.StringIO(text))
-                if any(cell.strip() for cell in row)
-            ]
-        except csv.Error as error:
-            raise InputError(f"{source} is not a CSV table ({error}).") from None
-        if len(rows) < 2:
-            raise InputError(
-                f"{source} needs a header of levels (finest first) and a row for each "
-                "leaf."
-            )
-        header, *body = rows
-        for number, row in enumerate(body, start=2):
-            if len(row) != len(header) or not all(row):
-                raise InputError(
-                    f"{source}, row {number}: expected {len(header)} names "
-                    f"({', '.join(header)}). Received: {row}"
-                )
-        labels = tuple(
-            tuple(dict.fromkeys(column)) for column in zip(*body, strict=True)
-        )
-        parents = []
-        for depth in range(len(header) - 1):
-            edges = {name: set() for name in labels[depth]}
-            for row in body:
-                edges[row[depth]].add(labels[depth + 1].index(row[depth + 1]))
-            parents.append(tuple(tuple(sorted(edges[name])) for name in labels[depth]))
-        try:
-            return cls(levels=tuple(header), labels=labels, parents=tuple(parents))
+            return cls(levels=levels, labels=labels, parents=parents)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
 
@@ -182,45 +146,7 @@ class Taxonomy:
         Raises:
             InputError: No order of rows keeps the order of the labels on every level.
         """
-        waiting = [
-            row for leaf in range(len(self.labels[0])) for row in self._rows(0, leaf)
-        ]
-        # `parse` numbers labels as they appear, so a row must wait until every label of
-        # it has either appeared or is the next of its level.
-        seen = [0] * len(self.levels)
-        rows = []
-        while waiting:
-            for row in waiting:
-                places = [
-                    labels.index(name)
-                    for labels, name in zip(self.labels, row, strict=True)
-                ]
-                if all(place <= num for place, num in zip(places, seen, strict=True)):
-                    break
-            else:
-                raise InputError(
-                    "A table cannot keep this order of labels, since it numbers them "
-                    f"as they appear. Order the upper levels as '{waiting[0][0]}' and "
-                    "the leaves after it need them."
-                )
-            waiting.remove(row)
-            rows.append(row)
-            seen = [max(n, place + 1) for n, place in zip(seen, places, strict=True)]
-        output = io.StringIO()
-        writer = csv.writer(output, lineterminator="\n")
-        writer.writerows([self.levels, *rows])
-        return output.getvalue()
-
-    def _rows(self, depth: int, index: int) -> list[list[str]]:
-        """All ways from a label up to a root, as lists of names."""
-        name = self.labels[depth][index]
-        if depth == len(self.levels) - 1:
-            return [[name]]
-        return [
-            [name, *row]
-            for parent in self.parents[depth][index]
-            for row in self._rows(depth + 1, parent)
-        ]
+        return taxonomy_table.write(self.levels, self.labels, self.parents)
 
     def write(self, path: str | Path) -> None:
         """Write the table as a CSV file."""
