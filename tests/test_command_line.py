@@ -138,7 +138,7 @@ def test_a_run_its_repetition_and_what_stands_in_its_way(
 
     status, second, _ = call(run_py, capsys, *arguments)
     assert status == 0
-    results = "\ntiny "
+    results = "\ntest, observed labels"
     assert second[second.index(results) :] == first[first.index(results) :]
 
     assert call(run_py, capsys, *arguments, "--test-only")[0] == 0

@@ -1,10 +1,12 @@
 """What README.md says is so: its Python runs, its experiments and links exist."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfhier import experiment
@@ -14,17 +16,38 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
-def test_its_python_runs_from_top_to_bottom():
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder as the main job leaves it, with a tagger that learned nothing."""
+    from tfhier import audio, tagger, thresholds
+    from tfhier.taxonomy import Taxonomy
+
+    run = tmp_path / "saved_models" / "openmic_resatt@embedded" / "seed0"
+    run.mkdir(parents=True)
+    taxonomy = Taxonomy.read("openmic")
+    small = experiment.find(ROOT / "experiments")["openmic_resatt"].profile("small")
+    tagger.end_to_end(*tagger.build(small, taxonomy)).save(run / "best.keras")
+    taxonomy.write(run / "taxonomy.csv")
+    fitted = {level: np.full(size, 0.5) for level, size in taxonomy.sizes.items()}
+    thresholds.write(run / "thresholds.json", fitted, taxonomy)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
+    audio.write(tmp_path / "my.wav", noise, sample_rate=48_000)
+    return tmp_path
+
+
+def test_its_python_runs_from_top_to_bottom(workplace):
     assert BLOCKS
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", "\n".join(BLOCKS)],
-        cwd=ROOT,
+        cwd=workplace,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "(1, 20, 7)" in done.stdout
 
 
 def test_its_experiments_exist():

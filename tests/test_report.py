@@ -107,7 +107,7 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
         "best_run": "seed0",
         "runs": runs,
         "paper": {"fine": {"roc_auc": 91.7, "mAP": 85.6, "f1": 83.3}},
-        "yardstick": {"name": "logistic regression", "test": one, "test_truth": one},
+        "yardsticks": {"logistic regression": {"test": one, "test_truth": one}},
         "test": compare.aggregate(runs, "test"),
         "test_truth": compare.aggregate(runs, "test_truth"),
         **more,

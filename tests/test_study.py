@@ -86,13 +86,15 @@ def test_the_console_tells_data_settings_and_results(done, pair, data, capsys):
     assert "SYNTHETIC" not in text
     assert "not as in the paper: no paper at all" in text
     assert "profile  small: " in text
-    table = text.split("A tiny table\n\n")[1]
+    table = text.split("A tiny table, on tiny\n\n")[1]
     lines = [line.split() for line in table.splitlines()]
     mean = 100 * summaries[1]["test"]["fine"]["mAP"]["mean"]
     row = next(line for line in lines if line[:1] == ["gmp"])
     assert row[1] == f"{mean:.1f}"
     assert row[-2:] == ["86.0", "90.5"]
-    assert any(line[:2] == ["logistic", "regression"] for line in lines)
+    assert any(line[:2] == ["regression", "on"] for line in lines)
+    assert "test, observed labels" in table
+    assert "test, full truth" in table
     assert "minus flat" in table
     assert str(output / "a-tiny-table@tiny" / "report.html") in table
 

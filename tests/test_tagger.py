@@ -181,9 +181,72 @@ def test_attention_maps_of_features(rng):
     assert tagger.attention_maps(model)(features)["animal_attention"].shape == (3, 5, 3)
 
 
+def test_attention_maps_of_a_network_of_ones_own(rng):
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, HEADS["resatt"](inputs, TALL))
+    found = tagger.attention_maps(model)(rng.normal(size=(3, 6)))
+    assert found["branch_attention"].shape == (3, 4, 3)
+    np.testing.assert_allclose(
+        np.sum(found["root_attention"], axis=1), np.ones((3, 2)), rtol=1e-5
+    )
+
+
 def test_other_heads_have_no_attention():
     with pytest.raises(InputError, match="Only taggers with the head 'resatt'"):
         tagger.attention_maps(whole(SMALL.but(head="gmp")))
+
+
+# -- Backbones of one's own ----------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("tests")
+class Registered(keras.layers.Layer):
+    """A layer that a saved model can be loaded with."""
+
+    def call(self, inputs):
+        return inputs
+
+
+class Forgotten(keras.layers.Layer):
+    """A layer that was not registered."""
+
+    def call(self, inputs):
+        return inputs
+
+
+def own_backbone(layer, *, pooled: bool = True):
+    def build(log_mel, *, width=1.0, dropout_scale=1.0, augment=None):
+        x = layer()(log_mel)
+        return keras.layers.GlobalAveragePooling1D()(x) if pooled else x
+
+    return build
+
+
+def test_a_backbone_of_ones_own_is_taken(monkeypatch, rng):
+    monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered))
+    model = whole(SMALL.but(backbone="mine", spec_augment=False))
+    tagger.check_loadable(model)
+    assert model(sounds(rng))["zebra"].shape == (2, 5)
+
+
+def test_a_backbone_that_does_not_pool_is_refused(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered, pooled=False))
+    with pytest.raises(InputError, match=r"embedding of shape \(batch, units\)"):
+        whole(SMALL.but(backbone="mine"))
+
+
+def test_a_layer_that_no_file_could_be_loaded_with_is_named(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "mine", own_backbone(Forgotten))
+    model = whole(SMALL.but(backbone="mine"))
+    with pytest.raises(InputError, match="Forgotten.*register_keras_serializable"):
+        tagger.check_loadable(model)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_house_has_nothing_that_cannot_be_loaded(backbone):
+    experiment = Experiment(backbone=backbone, width=1 / 16)
+    shape = (10, 8) if backbone == "mlp" else None
+    tagger.check_loadable(whole(experiment, feature_shape=shape))
 
 
 # -- Errors --------------------------------------------------------------------------

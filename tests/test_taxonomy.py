@@ -255,6 +255,11 @@ def test_lift_refuses_what_does_not_fit():
         TALL.lift(np.zeros((2, 5)), np.ones((3, 5), bool))
     with pytest.raises(InputError, match="'observed' or 'certain'. Received: 'all'"):
         TALL.lift(np.zeros((2, 5)), np.ones((2, 5), bool), coarse_negatives="all")
+    for wrong in (0.3, 2.0, np.nan):
+        with pytest.raises(InputError, match=r"must be 0 or 1.*Y_true >= 0\.5"):
+            TALL.lift(np.full((1, 5), wrong), np.ones((1, 5), bool))
+    # What was not observed means nothing, whatever it is.
+    TALL.lift(np.full((1, 5), 0.5), np.zeros((1, 5), bool))
 
 
 # -- Closing -------------------------------------------------------------------------

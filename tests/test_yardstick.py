@@ -28,21 +28,28 @@ def prepared(data):
 def test_averages_of_features_are_means_over_time(data):
     bundle, _ = prepared(data)
     found = yardstick.time_averages(bundle, None)
-    assert found.shape == (48, 8)
-    np.testing.assert_allclose(found, bundle.source.values.mean(axis=1), rtol=1e-6)
+    values = bundle.source.values
+    np.testing.assert_allclose(found[yardstick.MEANS], values.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        found[yardstick.DEVIATIONS],
+        np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1),
+        rtol=1e-6,
+    )
 
 
 def test_features_without_time_stay_as_they_are(data):
     bundle, _ = prepared(data)
     values = bundle.source.values[:, 2]
     still = dataclasses.replace(bundle, source=Features(values))
-    assert np.array_equal(yardstick.time_averages(still, None), values)
+    found = yardstick.time_averages(still, None)
+    assert list(found) == [yardstick.MEANS]
+    assert np.array_equal(found[yardstick.MEANS], values)
 
 
 def test_averages_of_audio_are_of_its_log_mel(data):
     bundle = tiny.bundle(data, tiny.on_audio(data))
     frontend = frontends.build("panns_16k")
-    found = yardstick.time_averages(bundle, frontend)
+    found = yardstick.time_averages(bundle, frontend)[yardstick.MEANS]
     assert found.shape == (48, 64)
     log_mel = np.asarray(frontend(bundle.source.fetch(np.array([40]))))[0]
     np.testing.assert_allclose(found[40], log_mel.mean(axis=0), rtol=1e-4)
@@ -50,7 +57,7 @@ def test_averages_of_audio_are_of_its_log_mel(data):
 
 def test_each_label_is_a_regression_on_its_observed_training_clips(data):
     bundle, parts = prepared(data)
-    averages = yardstick.time_averages(bundle, None)
+    averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
     found = yardstick.logistic_regression(bundle, parts, averages)
     targets, observed = bundle.labellings["fine"]
     for column, label in enumerate(tiny.LABELS):
@@ -70,7 +77,7 @@ def test_each_label_is_a_regression_on_its_observed_training_clips(data):
 
 def test_features_that_show_the_truth_are_used(data):
     bundle, parts = prepared(data)
-    averages = yardstick.time_averages(bundle, None)
+    averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
     found = yardstick.logistic_regression(bundle, parts, averages)
     assert set(found) == {"test", "test_truth"}
     assert found["test_truth"]["fine"]["mAP"] > 0.75
@@ -85,7 +92,7 @@ def test_a_label_seen_one_way_only_gets_its_share(data):
     train = parts == "train"
     targets[train & observed[:, 0], 0] = 1.0
     observed[train, 1] = False
-    averages = yardstick.time_averages(bundle, None)
+    averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
     models = yardstick._fit(
         averages[train], bundle.labellings["fine"], np.flatnonzero(train)
     )

@@ -103,6 +103,11 @@ class Experiment:
         """What the full settings are called: "paper" for a row that a paper has."""
         return "paper" if self.paper else "full"
 
+    def title(self, name: str) -> str:
+        """Return name, row and table as one line, as far as there are any."""
+        table = f"({self.table})" if self.table else ""
+        return "  ".join(filter(None, (name, f"{self.row} {table}".strip())))
+
     def but(self, **changes) -> "Experiment":
         """Return the same experiment with some settings changed.
 
@@ -223,7 +228,7 @@ def describe(folder: str | Path) -> dict[str, str]:
 def card(name: str, experiment: Experiment) -> str:
     """Return all settings as text, the full and the small profile's side by side."""
     small = experiment.profile("small")
-    lines = [f"{name}  {experiment.row} ({experiment.table})"]
+    lines = [experiment.title(name)]
     lines.append(f"  {'':<24} {experiment.original:<28} small profile")
     lines += [f"  not as in the paper: {text}" for text in experiment.departures]
     for item in dataclasses.fields(Experiment):

@@ -2,7 +2,8 @@
 
 Every head is a function `(embedding, taxonomy) -> {level: probabilities}` over Keras
 tensors, with the levels in the taxonomy's order (finest first), and works for any
-depth. The names are those of Zhong et al. (2023), Sec. 3 and Fig. 2. Each reads like
+depth; a model has one head, since heads name their layers after the levels. The names
+are those of Zhong et al. (2023), Sec. 3 and Fig. 2. Each reads like
 its figure:
 
 * `flat`       fine classifier; coarse by grouped maximum that training does not see
@@ -122,6 +123,11 @@ def _steps(taxonomy: Taxonomy) -> list[tuple[str, str]]:
 
 def _classifier(inputs, taxonomy: Taxonomy, level: str, *, name: str = "classifier"):
     """A single linear layer with a sigmoid."""
+    if len(inputs.shape) != 2:
+        raise InputError(
+            "A head takes an embedding of shape (batch, units), pooled over time and "
+            f"frequency. Received: shape={inputs.shape}"
+        )
     return layers.Dense(
         taxonomy.sizes[level], activation="sigmoid", name=f"{level}_{name}"
     )(inputs)

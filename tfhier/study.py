@@ -14,11 +14,15 @@ import keras
 from tfhier import compare, console, data, frontends, tagger
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
+from tfhier.errors import InputError
 from tfhier.experiment import Experiment, override
 from tfhier.report import comparison
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
+
+# How the tables of the two kinds of test labels are headed.
+PARTS = {"test": "test, observed labels", "test_truth": "test, full truth"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,11 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         clips = clips_of[experiment.dataset]
         lacking = _lacking(experiment, clips)
         if lacking and len(experiments) > 1:
-            console.line("left out", f"{name}: {clips.name} has no {lacking}")
+            there = ", ".join(sorted(clips.features)) or "none"
+            console.line(
+                "left out",
+                f"{name}: {clips.name} has no {lacking} (features there: {there})",
+            )
             continue
         job = _job(name, experiment, experiments[name], clips, options, cache)
         _introduce(job)
@@ -77,6 +85,11 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         jobs[name] = job
         summaries.append(summary)
         _conclude(job, summary)
+    if not jobs:
+        raise InputError(
+            f"{clips.name} has nothing that these experiments need. Choose features "
+            "that it has with --set features=NAME, or other experiments."
+        )
     _compare(jobs, summaries, options)
     return summaries
 
@@ -135,7 +148,7 @@ def suffix(clips: Clips) -> str:
 
 def _introduce(job: sweep.Job) -> None:
     clips, experiment = job.bundle.clips, job.experiment
-    print(f"\n{job.name}  {experiment.row} ({experiment.table})", flush=True)
+    print(f"\n{experiment.title(job.name)}", flush=True)
     if clips.kind == "embedded":
         module = data.module_of(experiment.dataset)
         console.line(
@@ -182,30 +195,45 @@ def _plain(value: object) -> str:
 
 
 def _conclude(job: sweep.Job, summary: dict) -> None:
-    print()
-    print(result_table([summary]))
+    _print_tables([summary])
     if summary["chosen"]:
         setting = ", ".join(f"{k}={v}" for k, v in summary["chosen"].items())
         console.line("chosen", f"{setting}, by validation loss of the fine tags")
     console.line("report", str(report.write(job.folder, job.bundle)))
 
 
+def _print_tables(summaries: Sequence[dict]) -> None:
+    """Print figures, and differences to the baseline if it is there, a table a part."""
+    by_name = {summary["experiment"]: summary for summary in summaries}
+    reference = by_name.get(summaries[0]["baseline"])
+    for part in PARTS:
+        if not all(part in summary for summary in summaries):
+            continue
+        print(f"\n{result_table(summaries, part)}")
+        if reference is not None and len(summaries) > 1:
+            print(f"\n{difference_table(summaries, reference, part)}")
+
+
 def result_table(summaries: Sequence[dict], part: str = "test") -> str:
-    """Return yardstick and experiments as aligned text, the paper's figures beside."""
+    """Return yardsticks and experiments as aligned text, the paper's figures beside.
+
+    Args:
+        summaries: The experiments' summaries.
+        part: "test" (observed labels) or "test_truth" (full truth, where it is known).
+    """
     levels = list(summaries[0][part])
-    has_paper = any(summary["paper"] for summary in summaries)
-    header = [summaries[0]["data"]["name"], *(f"{level} mAP" for level in levels)]
+    # The paper's figures are against observed labels, never the full truth.
+    has_paper = part == "test" and any(summary["paper"] for summary in summaries)
+    header = [PARTS[part], *(f"{level} mAP" for level in levels)]
     if has_paper:
         header += [f"paper {level}" for level in levels]
-    yardstick = summaries[0]["yardstick"]
+    yardsticks = summaries[0]["yardsticks"]
     rows = [
         [
-            yardstick["name"],
-            *(
-                console.percent_with_std(yardstick[part][level]["mAP"])
-                for level in levels
-            ),
+            name,
+            *(console.percent_with_std(found[part][level]["mAP"]) for level in levels),
         ]
+        for name, found in yardsticks.items()
     ]
     for summary in summaries:
         rows.append(
@@ -218,8 +246,9 @@ def result_table(summaries: Sequence[dict], part: str = "test") -> str:
             ]
         )
     if has_paper:
-        rows[0] += [""] * len(levels)
-        for row, summary in zip(rows[1:], summaries, strict=True):
+        for row in rows[: len(yardsticks)]:
+            row += [""] * len(levels)
+        for row, summary in zip(rows[len(yardsticks) :], summaries, strict=True):
             row += [
                 f"{summary['paper'][level]['mAP']:.1f}"
                 if level in summary["paper"]
@@ -237,12 +266,9 @@ def _compare(
         group = [summary for summary in summaries if summary["table"] == title]
         if not title or len(group) < 2:
             continue
-        print(f"\n{title}\n\n{result_table(group)}")
         job = jobs[group[0]["experiment"]]
-        by_name = {summary["experiment"]: summary for summary in group}
-        reference = by_name.get(group[0]["baseline"])
-        if reference is not None:
-            print(f"\n{difference_table(group, reference)}")
+        print(f"\n{title}, on {job.bundle.clips.name}")
+        _print_tables(group)
         folder = options.output / (slug(title) + suffix(job.bundle.clips))
         console.line("report", str(comparison.write(folder, title, group)))
 

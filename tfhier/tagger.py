@@ -85,7 +85,8 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     """Return a model that also answers with ResAtt's attention maps.
 
     Args:
-        tagger: An end-to-end tagger with the head `resatt`.
+        tagger: An end-to-end tagger with the head `resatt`, or any functional model
+            with that head and a dict of outputs.
 
     Returns:
         Model with the tagger's outputs and, for every level above the finest,
@@ -95,7 +96,7 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     Raises:
         InputError: The tagger has no residual attention.
     """
-    body = tagger.get_layer("body")
+    body = next((item for item in tagger.layers if item.name == "body"), tagger)
     layers = [item for item in body.layers if isinstance(item, ResidualAttention)]
     if not layers:
         raise InputError(
@@ -114,6 +115,8 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
         outputs[layer.name] = twin(layer.input)[1]
         twin.set_weights(layer.get_weights())
     wide = keras.Model(body.input, outputs, name="body_with_attention")
+    if body is tagger:
+        return wide
     before = [item for item in tagger.layers if isinstance(item, LogMel)]
     return end_to_end(before[0] if before else None, wide, name="tagger_with_attention")
 
@@ -130,6 +133,25 @@ def check_names(experiment: Experiment) -> None:
             raise InputError(
                 f"There is no {kind} '{name}'.{close_names(name, known)} "
                 f"All: tfhier list {kind}s"
+            )
+
+
+def check_loadable(model: keras.Model) -> None:
+    """Raise an InputError if a layer is of a class that loading would not find.
+
+    Keras finds its own classes and registered ones. To learn of another only after
+    training would cost all of it.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            check_loadable(layer)
+        name = keras.saving.get_registered_name(type(layer))
+        is_known = keras.saving.get_registered_object(name) is not None
+        if not is_known and not type(layer).__module__.startswith("keras."):
+            raise InputError(
+                f"A saved model with the layer {type(layer).__name__} could not be "
+                "loaded again. Give the class get_config and put "
+                "@keras.saving.register_keras_serializable() above it."
             )
 
 

@@ -349,6 +349,13 @@ class Taxonomy:
                 "Targets and observed must have one shape. Received: "
                 f"{targets.shape} and {observed.shape}"
             )
+        wrong = targets[observed & (targets != 0) & (targets != 1)]
+        if wrong.size:
+            raise InputError(
+                f"Targets of level '{level}' must be 0 or 1 where they are observed. "
+                f"Received: {wrong[0]:g}. A relevance such as OpenMIC's Y_true becomes "
+                "a target by Y_true >= 0.5."
+            )
         return np.where(observed, targets, 0).astype(np.float32), observed
 
 

@@ -1,4 +1,4 @@
-"""The yardstick: logistic regression on averages over time.
+"""The yardsticks: logistic regression on averages over time.
 
 A tagger that does not beat it has learned nothing that a spectrum's average does not
 tell.
@@ -15,28 +15,39 @@ from tfhier.data.bundle import Bundle
 from tfhier.layers import LogMel
 from tfhier.taxonomy import Labelling
 
-NAME = "logistic regression"
-METHOD = "means over time"  # another method, another word: stored results are dropped
+# What the regressions see; also what they are called in tables.
+MEANS = "regression on means"
+DEVIATIONS = "regression on means, stds"
 _BATCH_SIZE = 32
 
 
-def time_averages(bundle: Bundle, frontend: LogMel | None) -> np.ndarray:
-    """Return what the regression sees of every clip: float32 (clips, units).
+def time_averages(bundle: Bundle, frontend: LogMel | None) -> dict[str, np.ndarray]:
+    """Return what the regressions see of every clip.
 
-    Of audio the mean over time of each log-mel band; of precomputed features (clips,
-    frames, units) the mean over frames, and features without a time axis as they are.
+    Args:
+        bundle: Bundle.
+        frontend: LogMel of audio; None for precomputed features.
+
+    Returns:
+        Dict of float32 arrays: under `MEANS` (clips, units) the mean over time of each
+        log-mel band or feature, or the features themselves if they have no time axis;
+        under `DEVIATIONS`, where there is one, (clips, 2 * units) with the standard
+        deviation over time beside each mean.
     """
     batches = []
     starts = range(0, len(bundle.clips), _BATCH_SIZE)
-    for start in tqdm(starts, desc=NAME, disable=None, leave=False):
+    for start in tqdm(starts, desc="logistic regression", disable=None, leave=False):
         rows = np.arange(start, min(start + _BATCH_SIZE, len(bundle.clips)))
         frames = bundle.source.fetch(rows)
         if frontend is not None:
             frames = np.asarray(frontend(frames))
         if frames.ndim == 3:
-            frames = frames.mean(axis=1)
+            frames = np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1)
         batches.append(frames)
-    return np.concatenate(batches)
+    averages = np.concatenate(batches)
+    if bundle.feature_shape is not None and len(bundle.feature_shape) == 1:
+        return {MEANS: averages}
+    return {MEANS: averages[:, : averages.shape[1] // 2], DEVIATIONS: averages}
 
 
 def logistic_regression(

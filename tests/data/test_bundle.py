@@ -270,3 +270,13 @@ def test_fingerprints_differ_where_data_do(data, tmp_path, cache, change):
         assert is_same == [True, False]
     else:
         assert is_same == [change.keys() != {"seed"}] * 2
+
+
+def test_a_fingerprint_knows_other_sound_of_the_same_length(tmp_path, cache):
+    folder = tiny.write(tmp_path / "tiny")
+    experiment = tiny.on_audio(folder)
+    before = tiny.bundle(folder, experiment).fingerprint
+    first, second = (tiny.audio_path(folder, key) for key in tiny.KEYS[:2])
+    assert first.stat().st_size == second.stat().st_size
+    first.write_bytes(second.read_bytes())
+    assert tiny.bundle(folder, experiment).fingerprint != before

@@ -208,7 +208,11 @@ def test_missing_audio_is_counted_and_named(tmp_path):
         path.parent.mkdir(parents=True)
         path.touch()
     assert layout.find_audio(tmp_path, KEYS[[3, 0]])[0].stem == KEYS[3]
-    with pytest.raises(InputError, match=f"2 of 4 clips .*000/{KEYS[1]}.ogg, 001/"):
+    recorder = tmp_path / "audio" / f"{KEYS[1]}.WAV"
+    recorder.touch()
+    assert layout.find_audio(tmp_path, KEYS[[1]]) == (recorder,)
+    recorder.unlink()
+    with pytest.raises(InputError, match=f"2 of 4 clips .*: {KEYS[1]}, {KEYS[2]}. A"):
         layout.find_audio(tmp_path, KEYS)
 
 

@@ -77,7 +77,7 @@ def test_no_epoch_of_one_seed_is_an_epoch_of_the_next():
 
 @pytest.mark.parametrize("crop_samples", [0, 30])
 def test_beginning_later_gives_what_the_whole_gives_there(crop_samples):
-    crops = {"clip_samples": 100, "crop_samples": crop_samples}
+    crops = {"crop_samples": crop_samples}
     whole, late = batches_of(**crops), batches_of(**crops, first_epoch=2)
     assert len(whole) == 12
     assert len(late) == 6
@@ -107,7 +107,7 @@ def test_labels_come_with_their_clips_and_weights_are_what_is_observed():
 
 
 def test_crops_lie_inside_their_clips_and_reach_both_ends():
-    batches = batches_of(num_epochs=30, clip_samples=100, crop_samples=97)
+    batches = batches_of(num_epochs=30, crop_samples=97)
     starts = np.concatenate([inputs[:, 0] % 1000 for inputs, _, _ in batches])
     assert {inputs.shape for inputs, _, _ in batches} == {(5, 97)}
     assert set(starts) == {0, 1, 2, 3}
@@ -115,9 +115,22 @@ def test_crops_lie_inside_their_clips_and_reach_both_ends():
         assert np.array_equal(np.diff(inputs, axis=1), np.ones((5, 96)))
 
 
+def test_crops_of_short_clips_lie_in_their_sound():
+    lengths = np.full(max(ROWS) + 1, 100)
+    short, shortest = ROWS[0], ROWS[1]
+    lengths[short], lengths[shortest] = 40, 10
+    batches = batches_of(num_epochs=60, crop_samples=30, lengths=lengths)
+    first = np.concatenate([inputs[:, 0] for inputs, _, _ in batches])
+    starts = {clip: set(first[first // 1000 == clip] % 1000) for clip in ROWS}
+    assert max(starts[short]) <= 10
+    assert len(starts[short]) > 3
+    assert starts[shortest] == {0}
+    assert max(starts[ROWS[2]]) > 40
+
+
 def test_crops_differ_between_epochs_and_seeds():
     def starts(seed):
-        batches = batches_of(seed=seed, clip_samples=100, crop_samples=20)
+        batches = batches_of(seed=seed, crop_samples=20)
         return [inputs[:, 0] % 1000 for inputs, _, _ in batches]
 
     mine, other = starts(0), starts(1)

@@ -1,5 +1,6 @@
 """Decoded waveforms: equal to the files, whole after a kill, and made once."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -103,6 +104,7 @@ def test_clips_of_other_lengths_are_padded_or_cut_and_counted(tmp_path, cache):
         everything, keys=list("abcd"), sample_rate=RATE, seconds=0.25, folder=cache
     )
     assert (clips.num_shorter, clips.num_longer) == (1, 2)
+    assert clips.lengths.tolist() == [800, 2000, 2000, 2000]
     assert np.all(clips.samples[0, 800:] == 0)
     assert np.all(clips.samples[0, :800].any())
     expected = audio.read(long[1])[0][:2000]
@@ -360,14 +362,15 @@ def test_a_second_decode_waits_for_the_lock(paths, cache, caplog):
 
 
 def test_the_index_says_what_the_set_holds(paths, cache):
-    _decode(paths, cache)
+    clips = _decode(paths, cache)
     (index,) = cache.glob("*.json")
     content = json.loads(index.read_text())
     assert content == {
-        "format": 1,
+        "format": 2,
         "sample_rate": RATE,
         "num_clips": 6,
+        "lengths": [2000] * 6,
         "num_longer": 0,
-        "num_shorter": 0,
+        "digest": hashlib.sha256(clips.samples.tobytes()).hexdigest(),
         "bad": [],
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import compare, evaluate
+from tfhier import compare, evaluate, yardstick
 from tfhier.errors import InputError
 from tfhier.files import locked, read_json, write_json
 from tfhier.train import run as training
@@ -285,26 +285,27 @@ def fits(monkeypatch) -> list:
 def test_the_yardstick_is_worked_out_once_a_folder(data, tmp_path, monkeypatch):
     calls = fits(monkeypatch)
     job = make_job(data, tmp_path / "results")
-    first = sweep._yardstick(job, job.experiment)
-    assert sweep._yardstick(job, job.experiment) == read_json(
+    first = sweep._yardsticks(job, job.experiment)
+    assert sweep._yardsticks(job, job.experiment) == read_json(
         tmp_path / "results" / "yardstick.json"
     )["results"]  # fmt: skip
-    assert first["test"]["fine"]["mAP"]["mean"] > 0
-    assert len(calls) == 1
-    setting = job.experiment.but(head="gap", learning_rate=0.5)
-    sweep._yardstick(job, setting)
-    assert len(calls) == 1
-    sweep._yardstick(job, job.experiment.but(validation_fraction=0.3))
+    assert set(first) == {yardstick.MEANS, yardstick.DEVIATIONS}
+    assert all(found["test"]["fine"]["mAP"]["mean"] > 0 for found in first.values())
     assert len(calls) == 2
+    setting = job.experiment.but(head="gap", learning_rate=0.5)
+    sweep._yardsticks(job, setting)
+    assert len(calls) == 2
+    sweep._yardsticks(job, job.experiment.but(validation_fraction=0.3))
+    assert len(calls) == 4
     other = tiny.write(tmp_path / "other", seed=1, with_audio=False)
     bundle = tiny.bundle(other, job.experiment)
-    sweep._yardstick(dataclasses.replace(job, bundle=bundle), job.experiment)
-    assert len(calls) == 3
+    sweep._yardsticks(dataclasses.replace(job, bundle=bundle), job.experiment)
+    assert len(calls) == 6
 
 
 def test_the_yardstick_of_folds_is_of_the_same_deals(data, tmp_path, monkeypatch):
     calls = fits(monkeypatch)
     job = make_job(data, tmp_path, tiny.on_features(data, num_folds=2, seeds=(0, 1)))
-    found = sweep._yardstick(job, job.experiment)
-    assert len(calls) == 4
-    assert found["test"]["fine"]["mAP"]["std"] > 0
+    found = sweep._yardsticks(job, job.experiment)
+    assert len(calls) == 8
+    assert found[yardstick.MEANS]["test"]["fine"]["mAP"]["std"] > 0

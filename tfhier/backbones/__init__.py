@@ -1,7 +1,8 @@
 """Backbones by name: functions from a Keras tensor to an embedding (batch, units).
 
-Each takes `width`, a multiplier of its channel counts, and `augment`, a layer placed
-behind its input normalisation.
+Each takes a log-mel (batch, frames, mels) or features and, by keyword, `width` (a
+multiplier of its channel counts), `dropout_scale` (one of its dropout rates) and
+`augment` (a layer to place behind its input normalisation, or None).
 """
 
 from tfhier.backbones.mlp import mlp

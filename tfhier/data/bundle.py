@@ -49,17 +49,21 @@ class Bundle:
         """Shape of one clip's precomputed features; None for audio."""
         return None if self.clip_samples else self.source.values.shape[1:]
 
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Samples of sound of every clip (clips,); None for precomputed features."""
+        return self.source.lengths if self.clip_samples else None
+
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of taxonomy, clips, labels and inputs.
 
-        Of audio the sizes of the files count, not their content or their dates, so that
-        a copied data set is the same one.
+        Of audio the decoded samples count, not the names or dates of files, so that a
+        copied data set is the same one and a changed one is not.
         """
         digest = hashlib.sha256(self.taxonomy.to_csv().encode())
         if self.clip_samples:
-            sizes = [path.stat().st_size for path in self.clips.paths]
-            digest.update(np.array(sizes, np.int64).tobytes())
+            digest.update(self.source.digest.encode())
         else:
             digest.update(np.ascontiguousarray(self.source.values).tobytes())
         digest.update(self.usable.tobytes())
@@ -235,7 +239,7 @@ def _notes(waveforms, seconds: float) -> list[str]:
     if waveforms.num_shorter:
         notes.append(
             f"{waveforms.num_shorter} clips are shorter than {seconds:g} s: zeros "
-            "follow"
+            "follow (where all are, --set clip_seconds=... fits better)"
         )
     if waveforms.bad:
         key, reason = next(iter(waveforms.bad.items()))

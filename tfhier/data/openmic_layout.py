@@ -30,7 +30,7 @@ _FRAMING = (
     "MARK", "APPEND", "APPENDS", "TUPLE", "BUILD", "STOP", "FRAME", "MEMOIZE", "PUT",
     "BINPUT", "LONG_BINPUT",
 )  # fmt: skip
-_AUDIO_SUFFIXES = (".flac", ".mp3", ".ogg", ".wav")
+_AUDIO_SUFFIXES = (".flac", ".m4a", ".mp3", ".ogg", ".wav")
 
 
 def find_arrays(path: Path) -> Path:
@@ -237,15 +237,15 @@ def find_audio(folder: Path, keys: np.ndarray) -> tuple[Path, ...] | None:
         return None
     files = {
         file.stem: file
-        for file in sorted(audio.glob("*/*"))
-        if file.suffix in _AUDIO_SUFFIXES
+        for file in sorted(audio.rglob("*"))
+        if file.suffix.lower() in _AUDIO_SUFFIXES
     }
     missing = [key for key in keys.tolist() if key not in files]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(keys)} clips have no audio file in {audio}: "
-            f"{', '.join(f'{key[:3]}/{key}.ogg' for key in missing[:3])}. Unpack the "
-            "archive again, or move the folder 'audio' away to work without it."
+            f"{', '.join(missing[:3])}. A clip's file is called after its sample_key, "
+            f"in any folder below, and ends in {', '.join(_AUDIO_SUFFIXES)}."
         )
     return tuple(files[key] for key in keys.tolist())
 

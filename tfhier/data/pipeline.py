@@ -51,8 +51,8 @@ def training_batches(
     seed: int,
     first_epoch: int,
     num_epochs: int,
-    clip_samples: int = 0,
     crop_samples: int = 0,
+    lengths: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Return shuffled batches of (inputs, targets, weights) for some epochs.
 
@@ -66,8 +66,10 @@ def training_batches(
         seed: int. Decides order and crops.
         first_epoch: int >= 0. Epoch to begin with.
         num_epochs: int. Epoch to stop before.
-        clip_samples: int. Length of the source's clips, for crops.
         crop_samples: int > 0 to take random crops of that length.
+        lengths: int array (clips of the source,). Samples of sound of every clip: a
+            crop is taken from these and not from the zeros after them, unless the sound
+            is shorter than the crop. Defaults to None: all clips are full.
 
     Returns:
         Dataset of tuples (inputs float32, {level: targets}, {level: weights}); weights
@@ -76,6 +78,11 @@ def training_batches(
     steps = steps_per_epoch(len(rows), batch_size)
     batch_size = min(batch_size, len(rows))
     rows_in_graph = tf.constant(rows, tf.int64)
+    shape = source.fetch(rows[:1]).shape[1:]
+    if crop_samples:
+        if lengths is None:
+            lengths = np.full(max(rows) + 1, shape[0])
+        num_starts = tf.constant(np.maximum(lengths - crop_samples, 0) + 1, tf.int64)
 
     def draw(step):
         epoch, position = step // steps, step % steps
@@ -85,23 +92,22 @@ def training_batches(
             seed=tf.stack([tf.cast(seed, tf.int64), epoch]),
             max_index=len(rows) - 1,
         )
+        indices = tf.gather(rows_in_graph, shuffled)
         if not crop_samples:
-            offsets = tf.zeros((batch_size,), tf.int64)
-        else:
-            offsets = tf.random.stateless_uniform(
-                (batch_size,),
-                seed=tf.stack([tf.cast(seed, tf.int64), step]),
-                maxval=clip_samples - crop_samples + 1,
-                dtype=tf.int64,
-            )
-        return tf.gather(rows_in_graph, shuffled), offsets
+            return indices, tf.zeros((batch_size,), tf.int64)
+        drawn = tf.random.stateless_uniform(
+            (batch_size,),
+            seed=tf.stack([tf.cast(seed, tf.int64), step]),
+            maxval=shape[0] - crop_samples + 1,
+            dtype=tf.int64,
+        )
+        return indices, drawn % tf.gather(num_starts, indices)
 
     def read(indices, offsets):
         if crop_samples:
             return source.fetch(indices, offsets=offsets, num_samples=crop_samples)
         return source.fetch(indices)
 
-    shape = source.fetch(rows[:1]).shape[1:]
     batch_shape = (batch_size, crop_samples) if crop_samples else (batch_size, *shape)
     targets = {level: tf.constant(pair[0]) for level, pair in labellings.items()}
     weights = {

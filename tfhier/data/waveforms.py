@@ -30,10 +30,9 @@ from tfhier.errors import InputError
 
 FULL_SCALE = 32767
 
-_FORMAT = 1  # part of the fingerprint: a new number decodes every set again
+_FORMAT = 2  # part of the fingerprint: a new number decodes every set again
 _BATCH = 256  # clips between two records of what is done
-# What the record says of a row. Anything but 0 is written after the row is on disk.
-_TODO, _FITS, _LONGER, _SHORTER = range(4)
+_ROUNDING = 1  # resampling rounds the length: one sample is no difference
 _logger = logging.getLogger(__name__)
 
 
@@ -45,16 +44,25 @@ class Waveforms:
         samples: int16 memory map of shape (clips, samples), read-only; rows of zeros
             for bad files.
         sample_rate: int > 0. Rate in Hz.
+        lengths: int array of shape (clips,). Samples of sound at the start of each row,
+            before the zeros; 0 for bad files.
         num_longer: int. Clips that were longer than a row and were cut.
-        num_shorter: int. Clips that were shorter and were padded with zeros.
+        digest: str. Of the samples: sets of equal sound have equal digests.
         bad: dict of str to str. Key of each file that was skipped -> the reason.
     """
 
     samples: np.ndarray
     sample_rate: int
+    lengths: np.ndarray
     num_longer: int
-    num_shorter: int
+    digest: str
     bad: dict[str, str]
+
+    @property
+    def num_shorter(self) -> int:
+        """Number of clips that were shorter than a row and were padded with zeros."""
+        shorter = self.lengths < self.samples.shape[1] - _ROUNDING
+        return int(np.count_nonzero(shorter)) - len(self.bad)
 
     def fetch(
         self,
@@ -171,8 +179,9 @@ def decode(
     return Waveforms(
         samples=np.load(place.with_suffix(".npy"), mmap_mode="r", allow_pickle=False),
         sample_rate=sample_rate,
+        lengths=np.array(index["lengths"], np.int64),
         num_longer=index["num_longer"],
-        num_shorter=index["num_shorter"],
+        digest=index["digest"],
         bad={keys[entry["row"]]: entry["reason"] for entry in index["bad"]},
     )
 
@@ -247,22 +256,19 @@ def _decode_all(
 ) -> None:
     """Decode what is not done yet, then give the set its final names."""
     partial, record = place.with_suffix(".partial.npy"), place.with_suffix(".done")
-    rows, done = _open_partial(partial, record, shape=(len(paths), num_samples))
+    rows, lengths = _open_partial(partial, record, shape=(len(paths), num_samples))
     bad: dict[int, str] = {}
 
     def decode_row(row: int) -> int | audio.AudioError:
+        """Store a clip; return its length in samples, or why it has none."""
         try:
             waveform, _ = audio.read(paths[row], sample_rate=sample_rate)
         except audio.AudioError as error:
             return error
         _store(waveform, rows[row])
-        # Resampling rounds the length: one sample is no difference.
-        difference = len(waveform) - num_samples
-        if abs(difference) <= 1:
-            return _FITS
-        return _LONGER if difference > 0 else _SHORTER
+        return len(waveform)
 
-    todo = np.flatnonzero(np.asarray(done) == _TODO).tolist()
+    todo = np.flatnonzero(np.asarray(lengths) == 0).tolist()
     with (
         ThreadPoolExecutor(num_workers) as pool,
         tqdm.tqdm(
@@ -281,30 +287,30 @@ def _decode_all(
                 if isinstance(result, audio.AudioError):
                     bad[row] = str(result).removeprefix(f"{paths[row]}: ")
                 else:
-                    done[row] = result
-            done.flush()
+                    lengths[row] = result
+            lengths.flush()
             progress.update(len(batch))
             if bad and not skip_bad:
                 row = min(bad)
-                num_good = np.count_nonzero(np.asarray(done))
+                num_good = np.count_nonzero(np.asarray(lengths))
                 raise _stopped(f"{paths[row]}: {bad[row]}", num_good)
-    _finish(place, np.asarray(done), bad, sample_rate=sample_rate)
+    _finish(place, rows, np.asarray(lengths), bad, sample_rate=sample_rate)
 
 
 def _open_partial(
     partial: Path, record: Path, *, shape: tuple[int, int]
 ) -> tuple[np.memmap, np.memmap]:
-    """Open, or make, the rows and the record of which of them are done."""
+    """Open, or make, the rows and the record of their clips' lengths (0: to do)."""
     # The record is made last, so with it the rows are a whole file.
     if not (record.is_file() and partial.is_file()):
         record.unlink(missing_ok=True)
         rows = np.lib.format.open_memmap(partial, "w+", np.int16, shape)
         rows.flush()
         with files.replacing(record) as temporary:
-            temporary.write_bytes(bytes(shape[0]))
+            temporary.write_bytes(bytes(8 * shape[0]))
     else:
         rows = np.lib.format.open_memmap(partial, "r+")
-    return rows, np.memmap(record, np.uint8, "r+", shape=(shape[0],))
+    return rows, np.memmap(record, np.int64, "r+", shape=(shape[0],))
 
 
 def _store(waveform: np.ndarray, row: np.ndarray) -> None:
@@ -314,15 +320,25 @@ def _store(waveform: np.ndarray, row: np.ndarray) -> None:
 
 
 def _finish(
-    place: Path, done: np.ndarray, bad: dict[int, str], *, sample_rate: int
+    place: Path,
+    rows: np.ndarray,
+    lengths: np.ndarray,
+    bad: dict[int, str],
+    *,
+    sample_rate: int,
 ) -> None:
     """Write the index, then rename the samples: from then on the set is complete."""
+    num_samples = rows.shape[1]
+    digest = hashlib.sha256()
+    for row in rows:  # one by one: a whole data set is larger than memory
+        digest.update(row)
     index = {
         "format": _FORMAT,
         "sample_rate": int(sample_rate),
-        "num_clips": len(done),
-        "num_longer": int(np.count_nonzero(done == _LONGER)),
-        "num_shorter": int(np.count_nonzero(done == _SHORTER)),
+        "num_clips": len(rows),
+        "lengths": np.minimum(lengths, num_samples).tolist(),
+        "num_longer": int(np.count_nonzero(lengths > num_samples + _ROUNDING)),
+        "digest": digest.hexdigest(),
         "bad": [{"row": row, "reason": reason} for row, reason in sorted(bad.items())],
     }
     files.write_json(place.with_suffix(".json"), index)

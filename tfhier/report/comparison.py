@@ -61,7 +61,7 @@ def numbers_of(title: str, summaries: Sequence[dict]) -> dict:
 
     Returns:
         Dict of `title`, `data`, `baseline` (None if it is not among them), `interval`
-        (what the intervals cover), `yardstick`, `experiments` (name -> its figures and
+        (what the intervals cover), `yardsticks`, `experiments` (name -> its figures and
         the paper's) and `differences` (part -> name -> `compare.paired_differences`).
     """
     by_name = {summary["experiment"]: nan_for_none(summary) for summary in summaries}
@@ -77,7 +77,7 @@ def numbers_of(title: str, summaries: Sequence[dict]) -> dict:
         "data": summaries[0]["data"],
         "baseline": None if reference is None else reference["experiment"],
         "interval": interval_meaning(summaries[0]["settings"]["num_folds"]),
-        "yardstick": summaries[0]["yardstick"],
+        "yardsticks": summaries[0]["yardsticks"],
         "experiments": {
             name: {
                 **{key: summary[key] for key in kept if key in summary},

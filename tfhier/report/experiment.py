@@ -171,12 +171,12 @@ def _labels(folder: Path, summary: dict) -> list[str]:
     for level in runs[0]["test"]:
         per_label = [run["test"][level]["per_label"] for run in runs]
         undefined = max(run["test"][level]["num_undefined"] for run in runs)
-        yardstick = summary["yardstick"]
+        (yardstick, found), *_ = summary["yardsticks"].items()
         figure = plots.per_label_bars(
             per_label,
             level=level,
-            yardstick=yardstick["test"][level]["mAP"]["mean"],
-            yardstick_name=yardstick["name"],
+            yardstick=found["test"][level]["mAP"]["mean"],
+            yardstick_name=yardstick,
         )
         columns = ("average_precision", "roc_auc", "f1", "threshold")
         rows = [

@@ -185,8 +185,12 @@ READING = (
     "has no AP and no F1; one without both kinds has no ROC-AUC.",
     "Thresholds: F1 needs decisions. Each label has its own threshold, fitted on the "
     "validation clips and applied unchanged to the test clips.",
-    "Yardstick: logistic regression for each label, on the same clips and labels, from "
-    "log-mels (or precomputed features) averaged over time.",
+    "Yardsticks: logistic regression for each label, on the same clips and labels, "
+    "from means (or means and standard deviations) over time of log-mels or "
+    "precomputed features.",
+    "Coarse labels: a family counts as absent when every instrument of it that was "
+    "asked about is absent. With few labels observed many such negatives are wrong; "
+    "where the full truth is known, that table is the one to trust.",
     "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
     "under cross-validation, by fold.",
     "Violation rate: of all labels that are decided to be present, the share whose "
@@ -201,8 +205,10 @@ def results(summaries: Sequence[dict]) -> list[str]:
         if not all(part in summary for summary in summaries):
             continue
         levels = list(summaries[0][part])
-        yardstick = summaries[0]["yardstick"]
-        rows = [[f"yardstick: {yardstick['name']}", *_figures(yardstick[part], {})]]
+        rows = [
+            [f"yardstick: {name}", *_figures(found[part], {})]
+            for name, found in summaries[0]["yardsticks"].items()
+        ]
         for summary in summaries:
             # The paper's figures are against observed labels too, never the full truth.
             paper = summary["paper"] if part == "test" else {}

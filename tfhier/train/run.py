@@ -123,6 +123,7 @@ def train(
     frontend, body = tagger.build(
         experiment, bundle.taxonomy, feature_shape=bundle.feature_shape, seed=seed
     )
+    tagger.check_loadable(body)
     # Only now: settings that no model can be built from leave nothing behind.
     write_json(
         folder / "experiment.json", request(experiment, bundle, seed=seed, fold=fold)
@@ -144,8 +145,8 @@ def train(
             seed=seed,
             first_epoch=first_epoch,
             num_epochs=experiment.epochs,
-            clip_samples=bundle.clip_samples,
             crop_samples=crop_samples(experiment, bundle, frontend),
+            lengths=bundle.lengths,
         )
         trainer.fit(
             batches,

@@ -214,7 +214,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "runs": chosen,
         "paper": job.experiment.paper,
         "departures": list(job.paper.departures),
-        "yardstick": {"name": yardstick.NAME, **_yardstick(job, settings[best])},
+        "yardsticks": _yardsticks(job, settings[best]),
     }
     for part in ("test", "test_truth"):
         if part in chosen[0]:
@@ -228,12 +228,12 @@ def _lowest(losses: list[float | None]) -> int:
     return int(np.argmin(known))
 
 
-def _yardstick(job: Job, setting: Experiment) -> dict:
-    """Logistic regression on the same clips and deals, computed once a folder."""
+def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
+    """Logistic regressions on the same clips and deals, computed once a folder."""
     path = job.folder / "yardstick.json"
     deals = list(job.deals()) if setting.num_folds else [(0, 0)]
     wanted = {
-        "method": yardstick.METHOD,
+        "methods": [yardstick.MEANS, yardstick.DEVIATIONS],
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
@@ -254,14 +254,14 @@ def _yardstick(job: Job, setting: Experiment) -> dict:
     if path.is_file() and (there := read_json(path))["of"] == wanted:
         return there["results"]
     frontend = None if setting.features else frontends.build(setting.frontend)
-    averages = yardstick.time_averages(job.bundle, frontend)
-    results = [
-        yardstick.logistic_regression(
-            job.bundle, job.bundle.deal(setting, seed=seed, fold=fold), averages
-        )
-        for seed, fold in deals
-    ]
-    found = {part: compare.aggregate(results, part) for part in results[0]}
+    parts = [job.bundle.deal(setting, seed=seed, fold=fold) for seed, fold in deals]
+    found = {}
+    for name, averages in yardstick.time_averages(job.bundle, frontend).items():
+        results = [
+            yardstick.logistic_regression(job.bundle, dealt, averages)
+            for dealt in parts
+        ]
+        found[name] = {part: compare.aggregate(results, part) for part in results[0]}
     write_json(path, {"of": wanted, "results": found})
     return found
 
