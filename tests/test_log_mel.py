@@ -1,14 +1,21 @@
 """The front end against librosa, its padding, its frames and its absolute floor."""
 
+import os
+from pathlib import Path
+
 import keras
 import librosa
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfhier import frontends, mel
+from tfhier import audio, frontends, mel
 from tfhier.layers import LogMel
 
+ORCHESTRA = (
+    Path(os.environ.get("TFHIER_DATA") or Path(__file__).parents[1] / "../shared/data")
+    / "orchestra"
+)
 SMALL = {
     "sample_rate": 16_000,
     "num_fft": 512,
@@ -77,6 +84,40 @@ def test_pure_tones_agree_where_there_is_sound(name):
     assert loud.any()
     np.testing.assert_allclose(got[loud], expected[loud], atol=1e-3)
     assert got[~loud].max() < -49
+
+
+def assert_close_near_the_loudest(name: str, sound: np.ndarray) -> None:
+    """Within 1e-3 dB of librosa less than 60 dB below the loudest cell of a frame."""
+    sound = sound.astype(np.float32)
+    expected = reference(sound, frontends.FRONTENDS[name])
+    got = apply(frontends.build(name), sound)[0]
+    near = expected > expected.max(axis=1, keepdims=True) - 60
+    assert near.mean() > 0.25
+    np.testing.assert_allclose(got[near], expected[near], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_a_decaying_vibrato_agrees_near_the_loudest_cell(name):
+    """No noise covers what lies between and above the harmonics of this tone."""
+    rate = frontends.FRONTENDS[name]["sample_rate"]
+    time = np.arange(2 * rate) / rate
+    phase = 2 * np.pi * 220 * time - 8 / 5.5 * np.cos(2 * np.pi * 5.5 * time)
+    sound = sum(
+        0.4 / order * np.exp(-(1 + order / 2) * time) * np.sin(order * phase)
+        for order in range(1, 20)
+    )
+    assert_close_near_the_loudest(name, sound)
+
+
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_real_clips_agree_near_the_loudest_cell(name):
+    paths = sorted(ORCHESTRA.glob("audio/*/*.ogg"))[::160]
+    if not paths:
+        pytest.skip(f"no clips in {ORCHESTRA}; set TFHIER_DATA")
+    rate = frontends.FRONTENDS[name]["sample_rate"]
+    for path in paths:
+        sound, _ = audio.read(path, sample_rate=rate)
+        assert_close_near_the_loudest(name, sound)
 
 
 def test_htk_scale_is_librosas_htk(rng):

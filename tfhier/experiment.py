@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+from tfhier import console
 from tfhier.errors import InputError, close_names
 
 
@@ -340,5 +341,7 @@ def _import_file(path: Path):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    # A file with a backbone of its own loads Keras.
+    with console.without_native_messages():
+        spec.loader.exec_module(module)
     return module

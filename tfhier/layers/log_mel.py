@@ -21,6 +21,10 @@ class LogMel(keras.layers.Layer):
     depend on the other clips of its batch. Power values overflow float16, so the layer
     computes in float32 under any dtype policy.
 
+    It agrees with librosa's float64 to 1e-3 dB wherever a mel cell lies less than 60 dB
+    below the loudest cell of its frame (both named front ends, music). Farther down it
+    may not: the DFT's float32 sums over the window round by a share of the loudest.
+
     Args:
         sample_rate: int > 0. In Hz.
         num_fft: int > 0. DFT length in samples.
