@@ -90,6 +90,7 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
             "num_test": 8,
             "observed_per_clip": 1.9,
             "positive_share": 0.4,
+            "wrong_negatives": {"fine": 0.0, "coarse": 0.5183},
             "notes": ["3 clips are longer than 10 s: their rest is not heard"],
         },
         "machine": {

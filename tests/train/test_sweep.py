@@ -112,6 +112,12 @@ def test_the_summary_says_what_it_was_made_of(searched):
     job, summary = searched
     assert summary["data"]["name"] == "tiny"
     assert summary["data"]["kind"] == "other"
+    truth = job.bundle.truth["coarse"][0]
+    known, seen = job.bundle.labellings["coarse"]
+    assert summary["data"]["wrong_negatives"] == {
+        "fine": 0.0,
+        "coarse": pytest.approx(truth[seen & (known == 0)].mean()),
+    }
     assert (summary["data"]["num_train"], summary["data"]["num_test"]) == (36, 12)
     observed = job.bundle.clips.observed
     assert summary["data"]["observed_per_clip"] == observed.sum() / 48

@@ -149,6 +149,10 @@ def _data(summary: dict, bundle: Bundle) -> list[str]:
     observed = f"{data['observed_per_clip']:.2f} of {len(bundle.taxonomy.labels[0])}"
     rows += [("labels", levels), ("observed labels a clip", observed)]
     rows.append(("positive among observed", f"{percent(data['positive_share'])} %"))
+    rows += [
+        (f"wrong among {level} negatives", f"{percent(share)} %")
+        for level, share in data.get("wrong_negatives", {}).items()
+    ]
     rows += [("note", note) for note in data["notes"]]
     return [table(["", ""], rows, kind="text")]
 

@@ -277,8 +277,22 @@ def describe_data(bundle: Bundle) -> dict:
         "num_test": int((clips.parts == "test").sum()),
         "observed_per_clip": float(clips.observed.sum() / len(clips)),
         "positive_share": float(clips.targets[clips.observed].mean()),
+        "wrong_negatives": _wrong_negatives(bundle),
         "notes": list(bundle.notes),
     }
+
+
+def _wrong_negatives(bundle: Bundle) -> dict[str, float]:
+    """Return what share of each level's observed negatives the full truth denies.
+
+    Families get negatives from few observed children (`Taxonomy.lift`): without this
+    share nobody can tell what a figure of an upper level is worth.
+    """
+    shares = {}
+    for level, (truth, _) in (bundle.truth or {}).items():
+        targets, observed = bundle.labellings[level]
+        shares[level] = float(truth[observed & (targets == 0)].mean())
+    return shares
 
 
 def describe_machine() -> dict[str, str | int]:
