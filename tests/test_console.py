@@ -65,7 +65,8 @@ def opened(error=None):
         (InputError("no such thing"), "run.py: no such thing"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/file"),
-            "run.py: [Errno 28] No space left on device: '/a/file'",
+            "run.py: /a/file: No space left on device. What is finished is kept: "
+            "mend this and give the same command again.",
         ),
     ],
 )

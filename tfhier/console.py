@@ -171,8 +171,16 @@ def door(program: str, work: Callable[[], None]) -> int:
     except BrokenPipeError:
         # The reader of our output has seen enough, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (InputError, OSError) as error:
+    except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{program}: {where}{error.strerror or error}. What is finished is kept: "
+            "mend this and give the same command again.",
+            file=sys.stderr,
+        )
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:

@@ -133,7 +133,7 @@ def test_broken_files_are_left_out_counted_and_named_with_skip_bad(tmp_path, cac
     bundle = tiny.bundle(folder, experiment, skip_bad=True)
     assert bundle.clips.keys[~bundle.usable].tolist() == bad
     (note,) = bundle.notes
-    assert note.startswith("2 unreadable files left out (--skip-bad); first: ")
+    assert note.startswith("unreadable files left out (--skip-bad): 2; first: ")
     assert bad[0] in note
     parts = bundle.deal(experiment, seed=0, fold=0)
     assert parts[[4, 40]].tolist() == ["", ""]

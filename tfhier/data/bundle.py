@@ -244,7 +244,7 @@ def _notes(waveforms, seconds: float) -> list[str]:
     if waveforms.bad:
         key, reason = next(iter(waveforms.bad.items()))
         notes.append(
-            f"{len(waveforms.bad)} unreadable files left out (--skip-bad); first: "
+            f"unreadable files left out (--skip-bad): {len(waveforms.bad)}; first: "
             f"{key}: {reason}"
         )
     return notes
