@@ -20,13 +20,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--exp", nargs="+", metavar="NAME", help="names or 'patterns_*'")
     p.add_argument("--list", action="store_true", help="list the experiments")
     p.add_argument("--print", action="store_true", help="print settings, run nothing")
-    p.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a setting, as often as needed (names: --print)",
+    )
     p.add_argument("--seeds", metavar="0-7", help="in place of the experiment's")
     p.add_argument("--data", default="auto", help="auto, embedded, a folder or file")
     p.add_argument("--profile", default="auto", choices=("auto", "paper", "small"))
-    p.add_argument("--output", type=Path, default=FOLDER.parent / "saved_models")
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=FOLDER.parent / "saved_models",
+        help="folder of results (default: saved_models)",
+    )
     either = p.add_mutually_exclusive_group()
-    either.add_argument("--fresh", action="store_true", help="delete all earlier runs")
+    either.add_argument("--fresh", action="store_true", help="delete their runs first")
     either.add_argument("--test-only", action="store_true", help="only evaluate again")
     p.add_argument("--skip-bad", action="store_true", help="leave unreadable files out")
     return p.parse_args(arguments)

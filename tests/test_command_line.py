@@ -81,7 +81,10 @@ def test_print_shows_changed_settings_and_runs_nothing(run_py, capsys, tmp_path)
     ("arguments", "pieces"),
     [
         ((), ["--exp", "--list"]),
-        (("--exp", "openmic_resat"), ["'openmic_resat'", "openmic_resatt", "--list"]),
+        (
+            ("--exp", "openmic_resat"),
+            ["'openmic_resat'", "openmic_resatt", "tfhier list"],
+        ),
         (("--exp", "zzz*"), ["'zzz*'"]),
         (
             ("--exp", "openmic_gmp", "--set", "epoch=3"),

@@ -270,7 +270,7 @@ def test_match_takes_patterns_without_repeats_in_the_order_asked():
 
 
 def test_match_offers_close_names():
-    message = r"'gap_smal'\. Close: gap_small.*--list"
+    message = r"'gap_smal'\. Close: gap_small.*tfhier list"
     with pytest.raises(InputError, match=message):
         match(["flat", "gap_smal"], NAMES)
     with pytest.raises(InputError, match=r"'x\*'"):

@@ -72,6 +72,8 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
             "fine_weight": 0.8,
             "num_folds": 0,
             "validation_fraction": 0.15,
+            "features": "",
+            "clip_seconds": 5.0,
         },
         "paper_settings": {
             "dataset": "openmic",
@@ -80,6 +82,8 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
             "fine_weight": 0.8,
             "num_folds": 0,
             "validation_fraction": 0.15,
+            "features": "",
+            "clip_seconds": 5.0,
             "grid": {},
         },
         "data": {
@@ -209,7 +213,7 @@ def test_settings_that_differ_from_the_papers_are_marked(tmp_path):
     text = written(tmp_path, make_summary("base", [0.5]))
     assert '<tr class="marked"><td>epochs</td><td>20</td><td>30</td></tr>' in text
     assert "<tr><td>head</td><td>flat</td><td>flat</td></tr>" in text
-    assert "1 of 6 settings differ" in text
+    assert "1 of 8 settings differ" in text
 
 
 def test_a_grid_shows_what_was_tried_and_what_was_chosen(tmp_path):

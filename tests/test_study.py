@@ -172,10 +172,27 @@ def test_the_stand_in_is_named_as_such(pair, data, tmp_path, monkeypatch, capsys
     (summary,) = again({"gmp": pair["gmp"]}, data, tmp_path, seeds=(0,))
     text = capsys.readouterr().out
     assert "48 SYNTHETIC clips" in text
-    assert "tfhier prepare openmic" in text
     assert summary["profile"] == "small"
     page = (tmp_path / "gmp@embedded" / "report.html").read_text(encoding="utf-8")
     assert 'class="banner"' in page
+
+
+def test_the_stand_in_is_announced_before_it_is_made(
+    pair, tmp_path, monkeypatch, capsys
+):
+    def make():
+        told = capsys.readouterr().out
+        assert "the embedded orchestra stands in, SYNTHETIC clips" in told
+        assert "tfhier prepare openmic" in told
+        raise InputError("told first")
+
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr(openmic, "embedded", make)
+    with pytest.raises(InputError, match="told first"):
+        again({"gmp": pair["gmp"]}, "auto", tmp_path)
+    lacking = pair["gmp"].but(features="statistics")
+    with pytest.raises(InputError, match=r"features statistics, which.*--data FILE"):
+        again({"gmp": lacking}, "auto", tmp_path)
 
 
 def test_the_published_set_takes_the_papers_settings(pair, data, tmp_path, monkeypatch):

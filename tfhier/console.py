@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
@@ -48,7 +50,20 @@ def without_native_messages() -> Iterator[None]:
 
 
 def line(topic: str, text: str) -> None:
-    """Print `topic   text` with the text in a column of its own."""
+    """Print `topic   text` with the text in a column of its own.
+
+    On a terminal the text is wrapped into that column; elsewhere it stays one line.
+    """
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        text = textwrap.fill(
+            text,
+            width,
+            initial_indent=" " * 9,
+            subsequent_indent=" " * 9,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ).strip()
     print(f"{topic:<8} {text}", flush=True)
 
 
@@ -116,7 +131,8 @@ class TrainingBar:
             disable=None,
             leave=False,
             ascii=" ━",
-            bar_format="{desc} {bar:24} {n_fmt}/{total_fmt}{postfix}  {remaining} left",
+            smoothing=0,
+            bar_format="{desc} {bar:10} {remaining} left{postfix}",
         )
 
     def begin(self, epoch: int) -> None:
@@ -132,7 +148,8 @@ class TrainingBar:
         self._bar.set_description_str(
             f"{self.title}  epoch {epoch + 1}/{self.num_epochs}", refresh=False
         )
-        self._bar.set_postfix_str(f"loss {loss:.3f}  {self.shown}", refresh=False)
+        shown = f", validation {self.shown}" if self.shown else ""
+        self._bar.set_postfix_str(f"loss {loss:.3f}{shown}", refresh=False)
         self._bar.update()
 
     def epoch(self, row: dict) -> None:
@@ -142,12 +159,13 @@ class TrainingBar:
         )
         done = row["epoch"] + 1
         tenth = max(1, self.num_epochs // 10)
-        if self._bar.disable and (done % tenth == 0 or done == self.num_epochs):
-            print(
+        is_told = self._bar.disable and done % tenth == 0
+        if is_told or done == self.num_epochs:
+            self._bar.write(
                 f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f} "
-                f" validation: {self.shown}",
-                flush=True,
+                f" validation: {self.shown}"
             )
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -221,6 +221,7 @@ def describe(folder: str | Path) -> dict[str, str]:
     """Return a sentence on every experiment of a folder."""
     return {
         name: f"{value.row or value.head} on {value.backbone}, {value.dataset}"
+        + (f" features '{value.features}'" if value.features else "")
         + (f" ({value.table})" if value.table else "")
         for name, value in find(folder).items()
     }
@@ -252,8 +253,9 @@ def match(patterns: Sequence[str], experiments: Mapping[str, Experiment]) -> lis
         matches = [name for name in experiments if fnmatchcase(name, pattern)]
         if not matches:
             raise InputError(
-                "no experiment is called "
-                f"'{pattern}'.{close_names(pattern, experiments)} All names: --list"
+                f"no experiment is called '{pattern}'."
+                f"{close_names(pattern, experiments)} "
+                "All names: tfhier list experiments"
             )
         chosen.update(dict.fromkeys(matches))
     return list(chosen)

@@ -22,7 +22,7 @@ from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
 
 # How the tables of the two kinds of test labels are headed.
-PARTS = {"test": "test, observed labels", "test_truth": "test, full truth"}
+PARTS = {"test": "test, observed labels (%)", "test_truth": "test, full truth (%)"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,12 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         InputError: See the parts; nothing half-written is left behind.
     """
     changed = {n: override(e, options.changes) for n, e in experiments.items()}
-    clips_of = {
-        dataset: data.find_clips(dataset, options.data)
-        for dataset in dict.fromkeys(e.dataset for e in changed.values())
-    }
+    clips_of = {}
+    for dataset in dict.fromkeys(e.dataset for e in changed.values()):
+        own = [e for e in changed.values() if e.dataset == dataset]
+        if data.stands_in(dataset, options.data):
+            _announce_stand_in(dataset, own)
+        clips_of[dataset] = data.find_clips(dataset, options.data)
     jobs, summaries = {}, []
     cache: dict[tuple, bundles.Bundle] = {}
     for name, experiment in changed.items():
@@ -94,6 +96,29 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     return summaries
 
 
+def _announce_stand_in(dataset: str, experiments: Sequence[Experiment]) -> None:
+    """Say what stands in for the data set, before it is made.
+
+    Raises:
+        InputError: None of the experiments could run on it.
+    """
+    module = data.module_of(dataset)
+    wanted = {experiment.features for experiment in experiments}
+    if not wanted & {"", *module.EMBEDDED_FEATURES}:
+        raise InputError(
+            f"These experiments need the features {', '.join(sorted(wanted))}, which "
+            f"the {module.EMBEDDED_NAME} does not have. Give a file that has them: "
+            "--data FILE.npz (docs/data.md)."
+        )
+    console.line(
+        "data",
+        f"{module.NAME} is not in {module.default_folder()}: the "
+        f"{module.EMBEDDED_NAME} stands in, SYNTHETIC clips, made once in about a "
+        "minute",
+    )
+    console.line("", f"for the paper's data:  tfhier prepare {dataset}")
+
+
 def _lacking(experiment: Experiment, clips: Clips) -> str:
     if experiment.features and experiment.features not in clips.features:
         return f"features '{experiment.features}'"
@@ -116,6 +141,9 @@ def _job(
     chosen = experiment.profile(profile)
     if options.seeds is not None:
         chosen = chosen.but(seeds=options.seeds)
+    if clips.max_seconds and not chosen.features:
+        seconds = min(chosen.clip_seconds, clips.max_seconds)
+        chosen = chosen.but(clip_seconds=seconds)
     tagger.check_names(chosen)
     taxonomy = Taxonomy.read(chosen.taxonomy)
     sample_rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
@@ -149,16 +177,8 @@ def suffix(clips: Clips) -> str:
 def _introduce(job: sweep.Job) -> None:
     clips, experiment = job.bundle.clips, job.experiment
     print(f"\n{experiment.title(job.name)}", flush=True)
-    if clips.kind == "embedded":
-        module = data.module_of(experiment.dataset)
-        console.line(
-            "data",
-            f"{module.NAME} is not in {module.default_folder()}: training on the "
-            f"{clips.name}, {len(clips)} SYNTHETIC clips",
-        )
-        console.line("", "for the paper's data:  tfhier prepare " + experiment.dataset)
-    else:
-        console.line("data", f"{clips.name}, {len(clips)} clips")
+    kind = "SYNTHETIC clips" if clips.kind == "embedded" else "clips"
+    console.line("data", f"{clips.name}, {len(clips)} {kind}")
     for note in job.bundle.notes:
         console.line("", note)
     ours, theirs = _differing(experiment, job.paper)
@@ -210,6 +230,10 @@ def _print_tables(summaries: Sequence[dict]) -> None:
         if not all(part in summary for summary in summaries):
             continue
         print(f"\n{result_table(summaries, part)}")
+        has_paper = any(summary["paper"] for summary in summaries)
+        is_theirs = summaries[0]["data"]["kind"] == "published"
+        if part == "test" and has_paper and not is_theirs:
+            print("(paper: on its own data, not to be compared with these)")
         if reference is not None and len(summaries) > 1:
             print(f"\n{difference_table(summaries, reference, part)}")
 

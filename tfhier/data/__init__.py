@@ -1,7 +1,8 @@
 """Input: data sets by name, and everything from files to batches.
 
 Each data set is a module with its card as docstring and `load(path)`, `embedded()`,
-`prepare(folder)`, `default_folder()` and `NAME`; it is imported when it is asked for.
+`prepare(folder)`, `default_folder()`, `NAME`, `EMBEDDED_NAME` and `EMBEDDED_FEATURES`;
+it is imported when it is asked for.
 """
 
 import importlib
@@ -37,12 +38,17 @@ def find_clips(dataset: str, where: str) -> "Clips":
             or the path of a folder or file in the data set's layout.
     """
     module = module_of(dataset)
-    if where == "embedded":
+    if stands_in(dataset, where):
         return module.embedded()
-    if where != "auto":
-        return module.load(Path(where).expanduser())
-    folder = module.default_folder()
-    return module.load(folder) if folder.is_dir() else module.embedded()
+    if where == "auto":
+        return module.load(module.default_folder())
+    return module.load(Path(where).expanduser())
+
+
+def stands_in(dataset: str, where: str) -> bool:
+    """Return whether `find_clips` would give the embedded stand-in."""
+    is_there = module_of(dataset).default_folder().is_dir()
+    return where == "embedded" or (where == "auto" and not is_there)
 
 
 def describe() -> dict[str, str]:

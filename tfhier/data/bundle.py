@@ -163,7 +163,7 @@ def build(
                 f"{clips.name} has no audio, and the experiment needs it. Use an "
                 "experiment on precomputed features, or give the folder with the audio."
             )
-        seconds = min(experiment.clip_seconds, clips.max_seconds or np.inf)
+        seconds = experiment.clip_seconds
         source = decode(
             clips.paths,
             keys=clips.keys,

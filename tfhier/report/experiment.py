@@ -18,6 +18,7 @@ from tfhier.report.page import (
     READING,
     decimals,
     file_name,
+    nan_for_none,
     page,
     percent,
     picture,
@@ -138,6 +139,8 @@ def _data(summary: dict, bundle: Bundle) -> list[str]:
         f"{size} {level}" for level, size in bundle.taxonomy.sizes.items()
     )
     rows = [("data set", data["name"]), ("clips", f"{data['num_clips']:,}")]
+    if not settings["features"]:
+        rows.append(("clip length", f"{settings['clip_seconds']:g} s"))
     if settings["num_folds"]:
         rows.append(("division", f"cross-validation in {settings['num_folds']} folds"))
     else:
@@ -175,11 +178,11 @@ def _labels(folder: Path, summary: dict) -> list[str]:
     for level in runs[0]["test"]:
         per_label = [run["test"][level]["per_label"] for run in runs]
         undefined = max(run["test"][level]["num_undefined"] for run in runs)
-        (yardstick, found), *_ = summary["yardsticks"].items()
+        yardstick, best = _better_yardstick(summary, level)
         figure = plots.per_label_bars(
             per_label,
             level=level,
-            yardstick=found["test"][level]["mAP"]["mean"],
+            yardstick=best,
             yardstick_name=yardstick,
         )
         columns = ("average_precision", "roc_auc", "f1", "threshold")
@@ -210,6 +213,13 @@ def _labels(folder: Path, summary: dict) -> list[str]:
     return pieces
 
 
+def _better_yardstick(summary: dict, level: str) -> tuple[str, float]:
+    """Return name and mAP of the yardstick that is harder to pass on a level."""
+    found = nan_for_none(summary["yardsticks"])
+    figures = {name: each["test"][level]["mAP"]["mean"] for name, each in found.items()}
+    return max(figures.items(), key=lambda item: np.nan_to_num(item[1]))
+
+
 def _attention(folder: Path, bundle: Bundle) -> list[str]:
     """Shares and maps of taggers with residual attention, nothing for others."""
     examples = explain.attention_examples(folder, bundle)
@@ -234,7 +244,8 @@ def _attention(folder: Path, bundle: Bundle) -> list[str]:
         pieces.append(table(header, rows))
     pieces.append(
         text(
-            f"The clips below are {explain.SELECTION_RULE}. Frames mark a label and "
+            f"The clips below are {explain.SELECTION_RULE}. The percentage beside a "
+            "name is its score. Frames mark a label and "
             "its parent, a tick an observed positive, a cross an observed negative; "
             "labels without either were not observed."
         )

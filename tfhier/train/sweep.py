@@ -89,6 +89,13 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
             _clear(job.folder)
         settings = list(job.experiment.runs())
         done = []
+        num_kept = sum(
+            training.is_trained(job.run_folder(setting, seed=seed, fold=fold))
+            for setting in settings
+            for seed, fold in job.deals()
+        )
+        if num_kept and not test_only:
+            console.line("kept", f"{num_kept} finished runs; --fresh trains them anew")
         for number, setting in enumerate(settings):
             for seed, fold in job.deals():
                 title = _title(job, setting, seed, fold)
