@@ -19,6 +19,7 @@ from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
     LogMel,
+    PadFrames,
     ResidualAttention,
     SoftDecisionTree,
     SpecAugment,
@@ -43,6 +44,7 @@ class Case:
         make: Makes the layer alone; None for functions of Keras tensors.
         probabilities: bool. Whether the inputs are probabilities; else signed.
         random: bool. Whether two training calls differ.
+        prepare: Changes a new model's weights; None for as they are.
     """
 
     name: str
@@ -53,12 +55,16 @@ class Case:
     make: Callable[[], keras.layers.Layer] | None = None
     probabilities: bool = False
     random: bool = False
+    prepare: Callable[[keras.Model, np.ndarray], None] | None = None
 
     def model(self) -> keras.Model:
         """Return the block as a functional model with an open batch axis."""
         inputs = [keras.Input(shape) for shape in self.inputs]
         inputs = inputs[0] if len(inputs) == 1 else inputs
-        return keras.Model(inputs, self.apply(inputs))
+        model = keras.Model(inputs, self.apply(inputs))
+        if self.prepare:
+            self.prepare(model, self.draw(np.random.default_rng(3), batch=16))
+        return model
 
     def draw(
         self, rng: np.random.Generator, *, batch: int = 3, gain: float = 0.5
@@ -81,7 +87,31 @@ def _layer(make: Callable[[], keras.layers.Layer], name: str = "", **facts) -> C
     )
 
 
-def _backbone(name: str, *, shape: Shape, units: int, num_trained: int) -> Case:
+def settle(model: keras.Model, inputs: np.ndarray) -> None:
+    """Let a deep network's normalisations scale what comes to the size of 1.
+
+    Untrained, next to nothing comes through: running variances of 1 are far above the
+    true ones, and residual branches begin with a gain of zero. The size is the root
+    mean square of a batch; to take away means as well would leave differences of
+    nearly equal numbers, rounding and all.
+    """
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for norm in norms:
+        if not np.any(norm.gamma):
+            norm.gamma.assign(keras.ops.ones_like(norm.gamma) / 2)
+        norm.momentum = 0.0
+    model(inputs, training=True)
+    for norm in norms:
+        norm.momentum = 0.9
+        norm.moving_variance.assign_add(norm.moving_mean**2)
+        norm.moving_mean.assign(keras.ops.zeros_like(norm.moving_mean))
+
+
+def _backbone(name: str, *, shape: Shape, units: int, num_trained: int, **more) -> Case:
     return Case(
         name=name,
         apply=lambda inputs: BACKBONES[name](inputs, width=1 / 16),
@@ -89,6 +119,7 @@ def _backbone(name: str, *, shape: Shape, units: int, num_trained: int) -> Case:
         outputs=((units,),),
         num_trained=num_trained,
         random=True,
+        **more,
     )
 
 
@@ -129,6 +160,14 @@ LAYERS = (
         ),
         inputs=((1_700,),),
         outputs=((11, 32),),
+        num_trained=0,
+    ),
+    _layer(lambda: PadFrames(5), inputs=((3, 4),), outputs=((5, 4),), num_trained=0),
+    _layer(
+        lambda: PadFrames(5),
+        "PadFrames with nothing to do",
+        inputs=((6, 4),),
+        outputs=((6, 4),),
         num_trained=0,
     ),
     _layer(
@@ -195,6 +234,59 @@ NETWORKS = (
         + 4 * (4 + 8 + 16 + 32 + 64 + 128)
         + 128 * 128
         + 128,
+    ),
+    # Channels 2, 4, 8, 8, 16, 16, six times 32, twice 64. A depthwise kernel has 9
+    # numbers a channel that comes in; a normalisation stands behind either kernel.
+    _backbone(
+        "mobilenet_v1",
+        shape=(37, 33),
+        units=64,
+        num_trained=2 * 33
+        + (9 * 1 * 2 + 2 * 2)
+        + (9 + 2) * (2 + 4 + 8 + 8 + 16 + 16 + 6 * 32 + 64)
+        + (2 * 4 + 4 * 8 + 8 * 8 + 8 * 16 + 16 * 16 + 16 * 32 + 5 * 32 * 32)
+        + (32 * 64 + 64 * 64)
+        + 2 * (4 + 8 + 8 + 16 + 16 + 6 * 32 + 2 * 64)
+        + 64 * 64
+        + 64,
+        prepare=settle,
+    ),
+    # Stages of 4, 8, 16, 32 channels: four kernels and normalisations each, and from
+    # the second on a shortcut; before and behind them a convolution block.
+    _backbone(
+        "resnet22",
+        shape=(37, 33),
+        units=128,
+        num_trained=2 * 33
+        + 9 * (1 * 4 + 4**2)
+        + 2 * (2 * 4)
+        + 9 * (4 * 4**2)
+        + 9 * (4 * 8 + 3 * 8**2 + 8 * 16 + 3 * 16**2 + 16 * 32 + 3 * 32**2)
+        + 4 * 2 * (4 + 8 + 16 + 32)
+        + (4 * 8 + 8 * 16 + 16 * 32)
+        + 2 * (8 + 16 + 32)
+        + 9 * (32 * 128 + 128**2)
+        + 2 * (2 * 128)
+        + 128 * 128
+        + 128,
+        prepare=settle,
+    ),
+    # A first convolution, then stages of 2, 4, 8 channels: eight kernels and
+    # normalisations each, and from the second on a shortcut.
+    _backbone(
+        "wide_resnet28",
+        shape=(13, 6),
+        units=8,
+        num_trained=2 * 6
+        + (9 * 1 * 2 + 2 * 2)
+        + 9 * (8 * 2**2)
+        + 9 * (2 * 4 + 7 * 4**2 + 4 * 8 + 7 * 8**2)
+        + 8 * 2 * (2 + 4 + 8)
+        + (2 * 4 + 4 * 8)
+        + 2 * (4 + 8)
+        + 8 * 8
+        + 8,
+        prepare=settle,
     ),
     _backbone("mlp", shape=(5, 12), units=16, num_trained=2 * 12 + 12 * 16 + 16),
 )

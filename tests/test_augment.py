@@ -169,9 +169,10 @@ def test_stripes_are_bounded_in_number_and_width():
 @pytest.mark.parametrize(("axis", "length"), [(0, 50), (1, 24)])
 def test_widths_and_starts_of_one_stripe_are_uniform(axis, length):
     """Widths of 0 .. 5, starts below length - width, as the published randint draws."""
-    settings = {"num_time_stripes": 1 - axis, "num_mel_stripes": axis}
+    # Stripes narrower than 1 are none: they leave the other axis alone.
+    settings = {"time_width": 6 - 5 * axis, "mel_width": 1 + 5 * axis}
     shape = (6_000, 50, 3) if axis == 0 else (6_000, 3, 24)
-    mask = stripes(shape, time_width=6, mel_width=6, **settings)[axis]
+    mask = stripes(shape, num_stripes=(1, 1), **settings)[axis]
     widths = mask.sum(axis=1)
     assert runs(mask).max() == 1
     counts = np.bincount(widths, minlength=6)
@@ -202,7 +203,7 @@ def test_equal_seeds_give_equal_masks_and_calls_go_on():
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_inputs_shorter_than_a_stripe_keep_something(length):
-    frames, mels = stripes((64, length, length), num_time_stripes=1, num_mel_stripes=1)
+    frames, mels = stripes((64, length, length), num_stripes=(1, 1))
     for mask in (frames, mels):
         assert mask.sum(axis=1).max() <= length - 1
     assert (length == 1) == (not frames.any())
@@ -210,7 +211,7 @@ def test_inputs_shorter_than_a_stripe_keep_something(length):
 
 def test_no_stripes_is_the_identity_in_training_too(rng):
     inputs = rng.normal(size=(2, 100, 64)).astype(np.float32)
-    layer = SpecAugment(num_time_stripes=0, num_mel_stripes=0)
+    layer = SpecAugment(num_stripes=(0, 0))
     np.testing.assert_array_equal(layer(inputs, training=True), inputs)
 
 
@@ -224,8 +225,14 @@ def test_spec_augment_takes_any_length_in_a_graph(rng):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"time_width": 0}, {"mel_width": 0}, {"num_time_stripes": -1}]
+    "settings",
+    [
+        {"time_width": 0},
+        {"mel_width": 0},
+        {"num_stripes": (-1, 2)},
+        {"num_stripes": (2, 1)},
+    ],
 )
 def test_spec_augment_refuses_impossible_settings(settings):
-    with pytest.raises(ValueError, match="widths >= 1 and numbers of stripes >= 0"):
+    with pytest.raises(ValueError, match="widths >= 1 and 0 <= fewest <= most"):
         SpecAugment(**settings)

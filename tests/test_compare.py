@@ -18,7 +18,7 @@ def make_run(seed, value, *, fold=0):
 def make_summary(runs, *, num_folds=0):
     return {
         "runs": runs,
-        "settings": {"num_folds": num_folds},
+        "num_folds": num_folds,
         "test": compare.aggregate(runs, "test"),
     }
 

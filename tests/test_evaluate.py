@@ -8,6 +8,7 @@ import pytest
 
 from tests import tiny
 from tfhier import evaluate, metrics, thresholds
+from tfhier.experiment import Experiment
 from tfhier.files import read_json
 from tfhier.taxonomy import Taxonomy
 
@@ -34,7 +35,8 @@ def run(data, tmp_path_factory):
     keras.Model(inputs, outputs).save(folder / "best.keras")
     (folder / "taxonomy.csv").write_text(bundle.taxonomy.to_csv())
     parts = bundle.deal(experiment, seed=0, fold=0)
-    return folder, bundle, parts, evaluate.evaluate_run(folder, bundle, parts)
+    result = evaluate.evaluate_run(folder, bundle, parts, experiment)
+    return folder, bundle, parts, result
 
 
 def scores_of(run, part):
@@ -73,7 +75,7 @@ def test_test_labels_never_decide_thresholds(run, tmp_path):
         test = (parts == "test")[:, None] & observed
         targets[test] = 1 - targets[test]
     try:
-        again = evaluate.evaluate_run(tmp_path, bundle, parts)
+        again = evaluate.evaluate_run(tmp_path, bundle, parts, Experiment())
     finally:
         for level, targets in kept.items():
             bundle.labellings[level][0][:] = targets
@@ -129,6 +131,6 @@ def test_a_full_disk_leaves_no_half_of_a_result(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluate.np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
-        evaluate.evaluate_run(tmp_path, bundle, parts)
+        evaluate.evaluate_run(tmp_path, bundle, parts, Experiment())
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"best.keras", "taxonomy.csv", "thresholds.json"}

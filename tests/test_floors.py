@@ -15,11 +15,12 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "audio containers mel taxonomy taxonomy_table metrics thresholds "
+            "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
             "experiment errors files console",
             "data layers frontends augment losses",
             "backbones heads tagger",
-            "train evaluate yardstick compare explain plots report",
+            "train evaluate yardstick compare explain figures plots decision_plots "
+            "report",
             "__main__ study",
         )
     )

@@ -21,7 +21,11 @@ from tfhier.backbones import BACKBONES
 PARITY = Path(
     os.environ.get("TFHIER_PARITY") or Path(__file__).parents[1] / "../shared/parity"
 )
-CASES = {"cnn6_32k": ("cnn6", "panns_32k"), "cnn14_16k": ("cnn14", "panns_16k")}
+CASES = {
+    "cnn6_32k": ("cnn6", "panns_32k"),
+    "prs_cnn10_16k": ("cnn10", "primates_16k"),
+    "cnn14_16k": ("cnn14", "panns_16k"),
+}
 every_case = pytest.mark.parametrize("case", CASES)
 
 # Published name of a tensor of a layer -> ours.
@@ -55,7 +59,7 @@ def generator() -> ModuleType:
 
 @functools.lru_cache(maxsize=1)
 def build(case: str) -> keras.Model:
-    """The network with PANNs' classifier of AudioSet: log-mel in, logits out."""
+    """The network with its published classifier: log-mel in, logits out."""
     keras.utils.set_random_seed(0)
     log_mel = keras.Input((None, facts(case)["settings"]["mel_bins"]))
     embedding = BACKBONES[CASES[case][0]](log_mel)
@@ -196,6 +200,10 @@ def assert_published_stages(case, model, front_end, limit: float) -> None:
 
 def test_cnn6_gives_the_published_numbers():
     assert_published_numbers("cnn6_32k")
+
+
+def test_cnn10_of_the_primates_gives_the_published_numbers():
+    assert_published_numbers("prs_cnn10_16k")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tfhier import plots
+from tfhier import figures, plots
 
 
 def drawn(axes, gid, *, axis="x"):
@@ -101,28 +101,37 @@ def test_observed_labels_are_marked_and_unobserved_ones_are_not():
     assert np.allclose(frames, [(0, 0), (0, 1), (1, 2)])
 
 
-def history(losses):
+def history(losses, kept):
     return [
         {"epoch": i, "loss": 1 / (i + 1), "val_a_loss": x, "val_a_mAP": 0.1 * i}
+        | {"kept": int(i in kept)}
         for i, x in enumerate(losses)
     ]
 
 
-@pytest.mark.parametrize(
-    ("losses", "best"),
-    [
-        ([3, 2, 1, 2], 2),
-        ([1, 0.5, 0.5], 1),
-        ([float("nan"), 4, None, 5], 1),
-        ([None, None], 0),
-    ],
-)
-def test_the_best_epoch_is_the_first_with_the_lowest_defined_loss(losses, best):
-    assert plots.best_epoch(history(losses), fine="a") == best
+def test_the_best_epoch_is_the_last_that_was_kept():
+    assert plots.best_epoch(history([3, 2, 1, 2], kept=(0, 1, 2))) == 2
+    assert plots.best_epoch(history([1, 2, 3], kept=(0,))) == 0
+
+
+def test_runs_without_validation_show_their_training_loss_alone():
+    rows = [{"epoch": i, "loss": 2.0 - i, "kept": i} for i in range(2)]
+    (training,) = plots.learning_curves({"seed0": rows}, levels=("a",)).axes
+    assert same(drawn(training, "loss", axis="y"), [2, 1])
+    assert same(drawn(training, "best"), [2])
+
+
+def test_single_labels_show_uar_in_the_place_of_map():
+    rows = [{**row, "val_a_uar": 0.5} for row in history([2, 1], kept=(0, 1))]
+    panel = plots.learning_curves({"seed0": rows}, levels=("a",)).axes[2]
+    assert same(drawn(panel, "val_a_uar", axis="y"), [50, 50])
+    assert not drawn(panel, "val_a_mAP")
 
 
 def test_learning_curves_count_epochs_from_one_and_mark_the_best():
-    figure = plots.learning_curves({"seed0": history([3, 1, 2])}, levels=("a",))
+    figure = plots.learning_curves(
+        {"seed0": history([3, 1, 2], kept=(0, 1))}, levels=("a",)
+    )
     training, loss, precision = figure.axes
     assert same(drawn(training, "loss", axis="y"), [1, 1 / 2, 1 / 3])
     assert same(drawn(loss, "val_a_loss", axis="y"), [3, 1, 2])
@@ -175,7 +184,7 @@ def test_log_mel_axes_are_seconds_and_hertz():
 
 def test_png_bytes_are_the_same_every_time_and_hold_no_date():
     first, second = (
-        plots.to_png(plots.box_plots(GROUPS, level="x", metrics=("mAP",)), dpi=50)
+        figures.to_png(plots.box_plots(GROUPS, level="x", metrics=("mAP",)), dpi=50)
         for _ in range(2)
     )
     assert first == second

@@ -71,16 +71,19 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
             "epochs": 20,
             "fine_weight": 0.8,
             "num_folds": 0,
+            "selection": "validation",
             "validation_fraction": 0.15,
             "features": "",
             "clip_seconds": 5.0,
         },
+        "num_folds": 0,
         "paper_settings": {
             "dataset": "openmic",
             "head": "flat",
             "epochs": 30,
             "fine_weight": 0.8,
             "num_folds": 0,
+            "selection": "validation",
             "validation_fraction": 0.15,
             "features": "",
             "clip_seconds": 5.0,
@@ -142,10 +145,10 @@ def make_bundle():
     )
 
 
-HISTORY = """epoch,loss,val_fine_loss,val_fine_mAP,val_coarse_loss,val_coarse_mAP
-0,0.9,0.7,0.4,0.6,0.5
-1,0.8,0.5,0.5,0.5,0.6
-2,0.7,0.6,nan,0.5,0.6
+HISTORY = """epoch,loss,kept,val_fine_loss,val_fine_mAP,val_coarse_loss,val_coarse_mAP
+0,0.9,1,0.7,0.4,0.6,0.5
+1,0.8,1,0.5,0.5,0.5,0.6
+2,0.7,0,0.6,nan,0.5,0.6
 """
 
 

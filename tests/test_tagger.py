@@ -271,20 +271,52 @@ def test_unknown_names_are_refused_with_close_ones(change, message):
 @pytest.mark.parametrize(
     ("change", "fits"),
     [
-        ({"clip_seconds": 0.15}, True),  # 16 frames
-        ({"clip_seconds": 0.14}, False),
-        ({"crop_seconds": 0.14}, False),
-        ({"backbone": "cnn14", "clip_seconds": 0.31}, True),  # 32 frames
-        ({"backbone": "cnn14", "clip_seconds": 0.30}, False),
+        ({"frontend": "primates_8k", "clip_seconds": 0.0642}, True),  # 513 samples
+        ({"frontend": "primates_8k", "clip_seconds": 0.064}, False),
+        ({"frontend": "primates_8k", "crop_seconds": 0.064}, False),
     ],
 )
-def test_clips_too_short_for_the_poolings_are_refused(change, fits, rng):
+def test_clips_too_short_for_the_front_end_are_refused(change, fits, rng):
     experiment = SMALL.but(**change)
     if not fits:
         with pytest.raises(
-            InputError, match=r"cnn\d+ needs maps of at least .* frames.*longer clips"
+            InputError, match="primates_8k needs clips longer than 0.064 s"
         ):
             tagger.build(experiment, TREE)
         return
-    samples = int(experiment.clip_seconds * 16_000)
+    samples = int(experiment.clip_seconds * 8_000)
     assert whole(experiment)(sounds(rng, samples=samples))["zebra"].shape == (2, 5)
+
+
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "mlp"])
+def test_clips_shorter_than_the_poolings_are_answered(backbone, rng):
+    """0.3 s at 8 kHz are 8 frames."""
+    experiment = SMALL.but(backbone=backbone, frontend="primates_8k", clip_seconds=0.3)
+    frontend, body = tagger.build(experiment, TREE)
+    inputs = sounds(rng, samples=2_400)
+    assert frontend(inputs).shape == (2, 8, 64)
+    answers = tagger.end_to_end(frontend, body)(inputs)["zebra"].numpy()
+    assert answers.shape == (2, 5)
+    assert np.isfinite(answers).all()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shape", "fits"),
+    [
+        ("cnn6", (3, 16), True),
+        ("cnn6", (100, 15), False),
+        ("mobilenet_v1", (3, 32), True),
+        ("mobilenet_v1", (100, 31), False),
+        ("wide_resnet28", (3, 1), True),
+        ("wide_resnet28", (64,), False),
+    ],
+)
+def test_maps_of_too_few_bands_are_refused(backbone, shape, fits, rng):
+    experiment = SMALL.but(backbone=backbone)
+    if fits:
+        body = tagger.build(experiment, TREE, feature_shape=shape)[1]
+        features = rng.normal(size=(2, *shape)).astype(np.float32)
+        assert np.isfinite(body(features)["zebra"]).all()
+        return
+    with pytest.raises(InputError, match=rf"{backbone} needs maps .* bands.*=mlp"):
+        tagger.build(experiment, TREE, feature_shape=shape)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from tests import tiny
 from tfhier import frontends, yardstick
 from tfhier.data.pipeline import Features
+from tfhier.experiment import Experiment
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_averages_of_audio_are_of_its_log_mel(data):
 def test_each_label_is_a_regression_on_its_observed_training_clips(data):
     bundle, parts = prepared(data)
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
-    found = yardstick.logistic_regression(bundle, parts, averages)
+    found = yardstick.logistic_regression(bundle, parts, averages, Experiment())
     targets, observed = bundle.labellings["fine"]
     for column, label in enumerate(tiny.LABELS):
         train = (parts == "train") & observed[:, column]
@@ -78,11 +79,11 @@ def test_each_label_is_a_regression_on_its_observed_training_clips(data):
 def test_features_that_show_the_truth_are_used(data):
     bundle, parts = prepared(data)
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
-    found = yardstick.logistic_regression(bundle, parts, averages)
+    found = yardstick.logistic_regression(bundle, parts, averages, Experiment())
     assert set(found) == {"test", "test_truth"}
     assert found["test_truth"]["fine"]["mAP"] > 0.75
     noise = np.random.default_rng(0).normal(size=averages.shape)
-    blind = yardstick.logistic_regression(bundle, parts, noise)
+    blind = yardstick.logistic_regression(bundle, parts, noise, Experiment())
     assert blind["test_truth"]["fine"]["mAP"] < found["test_truth"]["fine"]["mAP"] - 0.1
 
 

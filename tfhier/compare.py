@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from tfhier.metrics import MACRO
+from tfhier.metrics import shown
 
 
 def mean_and_std(values: Sequence[float]) -> dict[str, float]:
@@ -22,13 +22,13 @@ def mean_and_std(values: Sequence[float]) -> dict[str, float]:
 
 
 def aggregate(runs: Sequence[dict], part: str) -> dict[str, dict[str, dict]]:
-    """Return level -> metric -> mean and std over runs, for the macro metrics."""
+    """Return level -> metric -> mean and std over runs, for the figures shown."""
     return {
         level: {
             metric: mean_and_std([run[part][level][metric] for run in runs])
-            for metric in MACRO
+            for metric in shown(figures)
         }
-        for level in runs[0][part]
+        for level, figures in runs[0][part].items()
     }
 
 
@@ -85,7 +85,7 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
     ]
     if not pairs:
         return {}
-    num_folds = summary["settings"]["num_folds"]
+    num_folds = summary["num_folds"]
     test_share = 1 / (num_folds - 1) if num_folds else 0.0
     return {
         level: {
@@ -97,9 +97,9 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
                 ],
                 test_share=test_share,
             )
-            for metric in MACRO
+            for metric in shown(figures)
         }
-        for level in summary[part]
+        for level, figures in summary[part].items()
     }
 
 

@@ -155,15 +155,18 @@ class TrainingBar:
     def epoch(self, row: dict) -> None:
         """Show the validation results of an epoch."""
         self.shown = "  ".join(
-            f"{level} mAP {percent(row[f'val_{level}_mAP'])}" for level in self.levels
+            f"{level} {name} {percent(row[key])}"
+            for level in self.levels
+            for key, name in ((f"val_{level}_mAP", "mAP"), (f"val_{level}_uar", "UAR"))
+            if key in row
         )
         done = row["epoch"] + 1
         tenth = max(1, self.num_epochs // 10)
         is_told = self._bar.disable and done % tenth == 0
         if is_told or done == self.num_epochs:
             self._bar.write(
-                f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f} "
-                f" validation: {self.shown}"
+                f"{self.title}  epoch {done}/{self.num_epochs}  loss {row['loss']:.3f}"
+                + (f"  validation: {self.shown}" if self.shown else "")
             )
             sys.stdout.flush()
 

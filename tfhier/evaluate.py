@@ -12,6 +12,7 @@ from tfhier import metrics, thresholds
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
+from tfhier.experiment import Experiment
 from tfhier.files import replacing, write_json
 from tfhier.taxonomy import Labelling, Taxonomy
 
@@ -27,6 +28,18 @@ def score(
     return tagger.predict(batches, verbose=0)
 
 
+def selection_rows(experiment: Experiment, parts: np.ndarray) -> np.ndarray:
+    """Return the clips that choose epoch and thresholds; none for "last".
+
+    Args:
+        experiment: Experiment. Its `selection` counts.
+        parts: str array (clips,), see `Bundle.deal`.
+    """
+    if experiment.selection == "last":
+        return np.zeros(0, int)
+    return np.flatnonzero(parts == experiment.selection)
+
+
 def evaluate_levels(
     scores: Mapping[str, np.ndarray],
     labellings: Mapping[str, Labelling],
@@ -34,7 +47,16 @@ def evaluate_levels(
     taxonomy: Taxonomy,
     fitted: Mapping[str, np.ndarray],
 ) -> dict[str, dict]:
-    """Return `metrics.evaluate` of every level for the clips of `rows`."""
+    """Return `metrics.evaluate` of every level for the clips of `rows`.
+
+    Args:
+        scores: Dict of level -> float array (len(rows), labels).
+        labellings: Dict of level -> (targets, observed), each (clips, labels).
+        rows: int array. Clips that the scores are of.
+        taxonomy: Taxonomy.
+        fitted: Dict of level -> thresholds (labels,).
+    """
+    uppers = dict(zip(taxonomy.levels[:-1], taxonomy.levels[1:], strict=True))
     return {
         level: metrics.evaluate(
             scores[level],
@@ -42,6 +64,11 @@ def evaluate_levels(
             labellings[level][1][rows],
             thresholds=fitted[level],
             labels=taxonomy.labels_of(level),
+            # By all clips, so that the same figures come out of every part.
+            single_label=metrics.is_single_label(*labellings[level]),
+            membership=(
+                taxonomy.membership(level, uppers[level]) if level in uppers else None
+            ),
         )
         for level in taxonomy.levels
     }
@@ -64,21 +91,26 @@ def violations(
     return float(np.mean(rates)) if rates else 0.0
 
 
-def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
-    """Evaluate a run's `best.keras` and write its results beside it.
+def evaluate_run(
+    folder: Path, bundle: Bundle, parts: np.ndarray, experiment: Experiment
+) -> dict:
+    """Evaluate a run's models and write its results beside them.
 
-    Thresholds are fitted on the validation clips and applied to the test clips. Writes
-    `thresholds.json`, `scores.npz` (test keys and probabilities) and, last,
-    `metrics.json`.
+    Thresholds are fitted on the clips that chose the epoch (0.5 where none did) and
+    applied to the test clips. Writes `thresholds.json`, `scores.npz` (test keys and
+    probabilities) and, last, `metrics.json`.
 
     Args:
         folder: Path of the run.
         bundle: Bundle.
         parts: str array (clips,), see `Bundle.deal`.
+        experiment: Experiment of the run.
 
     Returns:
-        Dict of `validation` and `test` (level -> metrics against observed labels),
-        `violation_rate`, and `test_truth` where the data set knows the full truth.
+        Dict of `test` (level -> metrics against observed labels), `validation` where
+        clips chose the epoch, `violation_rate`, `test_truth` where the data set knows
+        the full truth, `test_live` for the live weights beside an EMA, and `conditions`
+        (name -> level -> metrics) where the data set breaks its test clips down.
     """
     taxonomy = bundle.taxonomy
     tagger = load_tagger(folder / "best.keras", taxonomy)
@@ -88,33 +120,68 @@ def evaluate_run(folder: Path, bundle: Bundle, parts: np.ndarray) -> dict:
             f"{folder} was trained on another taxonomy, or on its labels in another "
             f"order ({folder / 'taxonomy.csv'}). Give that one with --set taxonomy=..."
         )
-    rows = {part: np.flatnonzero(parts == part) for part in ("validation", "test")}
-    scores = {part: score(tagger, bundle, rows[part]) for part in rows}
-    fitted = {
-        level: thresholds.fit(
-            scores["validation"][level],
-            bundle.labellings[level][0][rows["validation"]],
-            bundle.labellings[level][1][rows["validation"]],
-        )
-        for level in taxonomy.levels
-    }
-    result = {
-        part: evaluate_levels(
-            scores[part], bundle.labellings, rows[part], taxonomy, fitted
-        )
-        for part in rows
-    }
-    result["violation_rate"] = violations(scores["test"], fitted, taxonomy)
+    choosing = selection_rows(experiment, parts)
+    rows = np.flatnonzero(parts == "test")
+    scores, fitted, result = _results(tagger, bundle, choosing, rows)
+    result["violation_rate"] = violations(scores, fitted, taxonomy)
     if bundle.truth is not None:
         result["test_truth"] = evaluate_levels(
-            scores["test"], bundle.truth, rows["test"], taxonomy, fitted
+            scores, bundle.truth, rows, taxonomy, fitted
         )
+    if bundle.clips.conditions is not None:
+        result["conditions"] = _by_condition(scores, bundle, rows, fitted)
+    if experiment.ema_decay:
+        live = load_tagger(folder / "live.keras", taxonomy)
+        result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
     with replacing(folder / "scores.npz") as temporary:
-        arrays = {f"scores_{level}": values for level, values in scores["test"].items()}
-        np.savez(temporary, sample_key=bundle.clips.keys[rows["test"]], **arrays)
+        arrays = {f"scores_{level}": values for level, values in scores.items()}
+        np.savez(temporary, sample_key=bundle.clips.keys[rows], **arrays)
     write_json(folder / "metrics.json", result)
     return result
+
+
+def _results(
+    tagger: keras.Model, bundle: Bundle, choosing: np.ndarray, rows: np.ndarray
+) -> tuple[dict, dict, dict]:
+    """Return test scores, thresholds and metrics (`test`, `validation`) of a tagger."""
+    taxonomy, labellings = bundle.taxonomy, bundle.labellings
+    scores = score(tagger, bundle, rows)
+    if not choosing.size:
+        fitted = {
+            level: np.full(size, thresholds.DEFAULT)
+            for level, size in taxonomy.sizes.items()
+        }
+        test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
+        return scores, fitted, {"test": test}
+    seen = score(tagger, bundle, choosing)
+    fitted = {
+        level: thresholds.fit(seen[level], targets[choosing], observed[choosing])
+        for level, (targets, observed) in labellings.items()
+    }
+    result = {
+        "validation": evaluate_levels(seen, labellings, choosing, taxonomy, fitted),
+        "test": evaluate_levels(scores, labellings, rows, taxonomy, fitted),
+    }
+    return scores, fitted, result
+
+
+def _by_condition(
+    scores: Mapping[str, np.ndarray],
+    bundle: Bundle,
+    rows: np.ndarray,
+    fitted: Mapping[str, np.ndarray],
+) -> dict[str, dict]:
+    """Return the metrics of the test clips of each condition, in order of the clips."""
+    conditions = bundle.clips.conditions[rows]
+    found = {}
+    for name in dict.fromkeys(conditions[conditions != ""].tolist()):
+        inside = conditions == name
+        own = {level: values[inside] for level, values in scores.items()}
+        found[name] = evaluate_levels(
+            own, bundle.labellings, rows[inside], bundle.taxonomy, fitted
+        )
+    return found
 
 
 def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from tfhier import console
 from tfhier.errors import InputError, close_names
@@ -37,10 +37,15 @@ class Experiment:
 
     # -- Data
     dataset: str = "openmic"
-    taxonomy: str = "openmic"  # a name of the package or the path of a CSV
+    # A name of the package, the path of a CSV, or "" for the data's labels alone
+    taxonomy: str = "openmic"
     coarse_negatives: Literal["observed", "certain"] = "observed"
     validation_fraction: float = 0.15  # of the training clips
     num_folds: int = 0  # > 0: cross-validation instead of the data set's own split
+    # What chooses the epoch that is kept: held-out clips; nothing, the last is kept and
+    # no clip held out; or the test clips themselves, which flatters the figures
+    selection: Literal["validation", "last", "test"] = "validation"
+    select_by: Literal["loss", "mAP", "uar"] = "loss"  # of the finest level
     features: str = ""  # name of precomputed features to take instead of audio
     clip_seconds: float = 10.0  # longer clips are cut, shorter ones padded
     crop_seconds: float = 0.0  # > 0: train on random crops of this length
@@ -51,23 +56,53 @@ class Experiment:
     width: float = 1.0  # multiplies every channel count of the backbone
     dropout_scale: float = 1.0  # multiplies every dropout rate of the backbone
     head: str = "resatt"
-    spec_augment: bool = True
+    # Experiments whose best models, of the same seed, the backbone starts from: one
+    # for each backbone of a fusion such as "cnn10+resnet22"
+    initial: tuple[str, ...] = ()
+    frozen: bool = False  # whether the backbone keeps its initial weights
 
     # -- Loss
+    # "cce": softmax and categorical cross-entropy for leaves that exclude each other
+    loss: Literal["bce", "cce"] = "bce"
+    # "svm": a linear support vector machine on the embeddings takes the head's place
+    fit: Literal["gradient", "svm"] = "gradient"
     fine_weight: float = 0.8  # lambda, Eq. 2: the rest is shared by the upper levels
     # > 0 adds the consistency terms of Krause & Mueller
     consistency_weight: float = 0.0
 
     # -- Training
+    sampling: Literal["uniform", "balanced", "importance"] = "uniform"
     batch_size: int = 16
     epochs: int = 30
+    steps_per_epoch: int = 0  # 0: as many as there are whole batches of clips
     learning_rate: float = 1e-4
     warmup_epochs: int = 5
     decay_epochs: int = 0  # > 0: the rate falls linearly over the last epochs
     weight_decay: float = 1e-4
     # False: L2 added to the gradient, as torch Adam
     decoupled_weight_decay: bool = False
+    amsgrad: bool = False
+    ema_decay: float = 0.0  # > 0: an average of the weights is kept beside them
+    ema_start: int = 0  # training step from which on it lags behind
+    # > 0: the live weights become the average every so many steps, as an error in the
+    # primates' published code makes them
+    ema_reset_every: int = 0
+
+    # -- Augmentation
+    spec_augment: bool = True
+    spec_time_width: int = 64  # frames; widths stay below it
+    spec_mel_width: int = 8  # bands
+    spec_stripes: tuple[int, ...] = (2, 2)  # fewest and most stripes on each axis
+    spec_per: Literal["clip", "batch"] = "clip"  # what has stripes of its own
     mixup_alpha: float = 0.0  # > 0: Beta(alpha, alpha) mixup of log-mels
+    mixup_per: Literal["clip", "batch"] = "clip"  # what has a share of its own
+    time_stretch: float = 0.0  # 0.1: speeds from 0.9 to 1.1
+    pitch_quarter_tones: int = 0  # most quarter tones up or down
+    roll_seconds: float = 0.0  # most seconds that a clip is rotated, either way
+    gain_db: float = 0.0  # most dB louder or softer
+    noise_rate: float = 0.0  # share of clips that training noise is mixed into
+    noise_label: str = ""  # label of the training clips that serve as noise
+    noise_snr_db: tuple[float, ...] = (0.0, 20.0)  # lowest and highest
 
     # -- Runs
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
@@ -78,6 +113,7 @@ class Experiment:
     def __post_init__(self):
         for name in (*_RANGES, *_CHOICES):
             _check_value(name, getattr(self, name))
+        self._check_pairs()
         if not self.seeds or not all(
             isinstance(seed, int) and 0 <= seed < 2**31 for seed in self.seeds
         ):
@@ -98,6 +134,29 @@ class Experiment:
                 )
             for value in values:
                 _check_value(name, value)
+
+    def _check_pairs(self) -> None:
+        """Raise an InputError for settings that do not fit each other."""
+        for name in ("spec_stripes", "noise_snr_db"):
+            pair = getattr(self, name)
+            if len(pair) != 2 or pair[0] > pair[1]:
+                raise InputError(
+                    f"{name} is a lowest and a highest value. Received: {pair!r}"
+                )
+        if min(self.spec_stripes) < 0:
+            raise InputError(
+                f"spec_stripes must not be negative. Received: {self.spec_stripes}"
+            )
+        if self.noise_rate and not self.noise_label:
+            raise InputError(
+                "noise_rate needs noise_label, the label of the clips that serve as "
+                "noise, such as background."
+            )
+        if (self.frozen or self.fit == "svm") and not self.initial:
+            raise InputError(
+                "frozen and fit='svm' need initial, the experiments whose trained "
+                "backbones they start from."
+            )
 
     @property
     def original(self) -> str:
@@ -138,10 +197,14 @@ class Experiment:
             "row", "table", "baseline", "paper", "departures", "seeds", "grid", "small"
         }  # fmt: skip
         return {
-            item.name: getattr(self, item.name)
+            item.name: _plain(getattr(self, item.name))
             for item in dataclasses.fields(self)
             if item.name not in skipped
         }
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 # Lowest and highest value; a whole number where the lowest is one.
@@ -161,8 +224,23 @@ _RANGES = {
     "decay_epochs": (0, 1_000_000),
     "weight_decay": (0.0, 1e3),
     "mixup_alpha": (0.0, 1e3),
+    "steps_per_epoch": (0, 1_000_000),
+    "ema_decay": (0.0, 0.999999),
+    "ema_start": (0, 1_000_000_000),
+    "ema_reset_every": (0, 1_000_000_000),
+    "spec_time_width": (1, 100_000),
+    "spec_mel_width": (1, 10_000),
+    "time_stretch": (0.0, 0.5),
+    "pitch_quarter_tones": (0, 24),
+    "roll_seconds": (0.0, 3600.0),
+    "gain_db": (0.0, 60.0),
+    "noise_rate": (0.0, 1.0),
 }
-_CHOICES = {"coarse_negatives": ("observed", "certain")}
+_CHOICES = {
+    name: get_args(kind)
+    for name, kind in get_type_hints(Experiment).items()
+    if get_origin(kind) is Literal
+}
 _FIELDS = {item.name: item for item in dataclasses.fields(Experiment)}
 
 

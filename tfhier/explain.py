@@ -1,4 +1,4 @@
-"""What a ResAtt tagger looked at: attention maps of test clips, and a number for all.
+"""What a tagger heard: attention maps of test clips, and its embeddings on a plane.
 
 The clips to show are chosen by a rule that does not look at any score
 (`SELECTION_RULE`), so that a page shows what there is and not what looks good.
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from sklearn.manifold import TSNE
 
 from tfhier import evaluate, mel, tagger
 from tfhier.data.bundle import Bundle
@@ -46,7 +47,7 @@ def attention_examples(
     wide = _with_attention(folder, bundle)
     if wide is None or not num_examples:
         return []
-    rows = _test_rows(folder, bundle)
+    rows = test_rows(folder, bundle)
     counts = bundle.labellings[bundle.taxonomy.fine][1][rows].sum(axis=1)
     rows = rows[np.lexsort((bundle.clips.keys[rows], -counts))][:num_examples]
     outputs = evaluate.score(wide, bundle, rows)
@@ -85,8 +86,39 @@ def attention_on_test(folder: Path, bundle: Bundle) -> dict[str, np.ndarray]:
     wide = _with_attention(folder, bundle)
     if wide is None:
         return {}
-    outputs = evaluate.score(wide, bundle, _test_rows(folder, bundle))
+    outputs = evaluate.score(wide, bundle, test_rows(folder, bundle))
     return _attention_of(outputs, bundle.taxonomy)
+
+
+def embedding_plane(
+    folder: Path, bundle: Bundle, *, max_clips: int = 3000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay the embeddings of an experiment's best run on a plane by t-SNE.
+
+    Args:
+        folder: Path of the experiment, with `metrics.json`.
+        bundle: Bundle that it was trained on.
+        max_clips: int >= 4. Of more test clips so many are drawn at random.
+
+    Returns:
+        Tuple of rows, int (clips,), and places, float (clips, 2).
+
+    Raises:
+        InputError: The run's files are missing, or it was tested on other clips.
+    """
+    path = folder / read_json(folder / "metrics.json")["best_run"] / "best.keras"
+    model = tagger.embedder(
+        evaluate.load_tagger(path, bundle.taxonomy), bundle.taxonomy
+    )
+    rows = test_rows(folder, bundle)
+    if len(rows) > max_clips:
+        drawn = np.random.default_rng(0).choice(len(rows), max_clips, replace=False)
+        rows = rows[np.sort(drawn)]
+    embeddings = evaluate.score(model, bundle, rows)
+    places = TSNE(
+        random_state=0, init="pca", perplexity=min(30.0, (len(rows) - 1) / 3)
+    ).fit_transform(embeddings)
+    return rows, places
 
 
 def group_shares(
@@ -126,8 +158,8 @@ def _with_attention(folder: Path, bundle: Bundle) -> keras.Model | None:
     return tagger.attention_maps(evaluate.load_tagger(path, bundle.taxonomy))
 
 
-def _test_rows(folder: Path, bundle: Bundle) -> np.ndarray:
-    """Rows of the best run's test clips, told by the keys beside its scores."""
+def test_rows(folder: Path, bundle: Bundle) -> np.ndarray:
+    """Return the rows of the best run's test clips, in the order of its scores."""
     path = folder / read_json(folder / "metrics.json")["best_run"] / "scores.npz"
     if not path.is_file():
         raise InputError(f"There is no file {path}. Evaluate again with --test-only.")

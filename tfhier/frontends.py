@@ -5,6 +5,10 @@ from tfhier.layers.log_mel import LogMel
 # PANNs' published settings (pytorch/models.py, defaults of main.py). The 16-kHz ones
 # are also the paper's: 32-ms Hann window, 10-ms hop, 64 bands from 50 Hz to 8 kHz
 # (Zhong et al. 2023, Sec. 4.2).
+#
+# Primates (Pellegrini 2021, Sec. 3.1): a window of 1024 and a hop of 320 samples; the
+# edges 10 Hz and 8 kHz are those of the published code. At 8 kHz, where neither states
+# an upper edge, half the sample rate is our reading.
 FRONTENDS: dict[str, dict] = {
     "panns_16k": {
         "sample_rate": 16_000,
@@ -21,6 +25,22 @@ FRONTENDS: dict[str, dict] = {
         "num_mels": 64,
         "min_hertz": 50.0,
         "max_hertz": 14_000.0,
+    },
+    "primates_16k": {
+        "sample_rate": 16_000,
+        "num_fft": 1024,
+        "hop_length": 320,
+        "num_mels": 64,
+        "min_hertz": 10.0,
+        "max_hertz": 8_000.0,
+    },
+    "primates_8k": {
+        "sample_rate": 8_000,
+        "num_fft": 1024,
+        "hop_length": 320,
+        "num_mels": 64,
+        "min_hertz": 10.0,
+        "max_hertz": 4_000.0,
     },
 }
 

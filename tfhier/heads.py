@@ -1,10 +1,11 @@
 """Heads: from an embedding and a taxonomy to probabilities on every level.
 
-Every head is a function `(embedding, taxonomy) -> {level: probabilities}` over Keras
-tensors, with the levels in the taxonomy's order (finest first), and works for any
-depth; a model has one head, since heads name their layers after the levels. The names
-are those of Zhong et al. (2023), Sec. 3 and Fig. 2. Each reads like
-its figure:
+Every head is a function `(embedding, taxonomy, *, softmax=False)` over Keras tensors
+that returns `{level: probabilities}`, with the levels in the taxonomy's order (finest
+first), and works for any depth; a model has one head, since heads name their layers
+after the levels. With `softmax` the leaves exclude each other: their probabilities sum
+to 1, while those of the levels above stay independent. The names are those of Zhong et
+al. (2023), Sec. 3 and Fig. 2. Each reads like its figure:
 
 * `flat`       fine classifier; coarse by grouped maximum that training does not see
 * `levelwise`  (a) one classifier a level
@@ -27,9 +28,9 @@ from tfhier.layers import (
 from tfhier.taxonomy import Taxonomy
 
 
-def flat(embedding, taxonomy: Taxonomy) -> dict:
+def flat(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Fine classifier alone; grouped maximum at inference gives the levels above."""
-    probabilities = {taxonomy.fine: _classifier(embedding, taxonomy, taxonomy.fine)}
+    probabilities = {taxonomy.fine: _leaves(embedding, taxonomy, softmax=softmax)}
     for lower, upper in _steps(taxonomy):
         pool = GroupedMaxPool(taxonomy.groups(lower), name=f"{upper}_max_pool")
         # A loss on an upper level must not reach the classifier.
@@ -37,18 +38,29 @@ def flat(embedding, taxonomy: Taxonomy) -> dict:
     return probabilities
 
 
-def levelwise(embedding, taxonomy: Taxonomy) -> dict:
+def levelwise(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """One independent classifier a level (Fig. 2 a)."""
-    return {level: _classifier(embedding, taxonomy, level) for level in taxonomy.levels}
+    return {
+        taxonomy.fine: _leaves(embedding, taxonomy, softmax=softmax),
+        **{
+            level: _classifier(embedding, taxonomy, level)
+            for level in taxonomy.levels[1:]
+        },
+    }
 
 
-def sdt(embedding, taxonomy: Taxonomy) -> dict:
+def sdt(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Soft decision tree, top-down: own probability times the parent's (Fig. 2 b)."""
     if not taxonomy.is_tree:
         raise InputError(
             "The head 'sdt' multiplies a label by its only parent, but this taxonomy "
             "has a label with several parents. Use a taxonomy that is a tree, or "
             "another head: flat, levelwise, gap, lp, gmp, resatt."
+        )
+    if softmax:
+        raise InputError(
+            "The head 'sdt' scales each label by its parent, so its leaves cannot sum "
+            "to 1. Use --set loss=bce, or another head."
         )
     probabilities = {
         taxonomy.levels[-1]: _classifier(embedding, taxonomy, taxonomy.levels[-1])
@@ -61,18 +73,19 @@ def sdt(embedding, taxonomy: Taxonomy) -> dict:
     return {level: probabilities[level] for level in taxonomy.levels}
 
 
-def gap(embedding, taxonomy: Taxonomy) -> dict:
+def gap(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Grouped average pooling, bottom-up (Fig. 2 c)."""
     return _bottom_up(
         embedding,
         taxonomy,
+        softmax,
         lambda fine, lower, upper: GroupedAveragePool(
             taxonomy.groups(lower), name=f"{upper}_average_pool"
         )(fine),
     )
 
 
-def lp(embedding, taxonomy: Taxonomy) -> dict:
+def lp(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Linear projection of the fine probabilities, with bias and sigmoid (Fig. 2 c).
 
     The paper says only "linear projection layer"; bias and sigmoid are our reading.
@@ -80,37 +93,42 @@ def lp(embedding, taxonomy: Taxonomy) -> dict:
     return _bottom_up(
         embedding,
         taxonomy,
+        softmax,
         lambda fine, lower, upper: _classifier(
             fine, taxonomy, upper, name="projection"
         ),
     )
 
 
-def gmp(embedding, taxonomy: Taxonomy) -> dict:
+def gmp(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Grouped max-pooling in training and inference, bottom-up (Fig. 2 c)."""
     return _bottom_up(
         embedding,
         taxonomy,
+        softmax,
         lambda fine, lower, upper: GroupedMaxPool(
             taxonomy.groups(lower), name=f"{upper}_max_pool"
         )(fine),
     )
 
 
-def resatt(embedding, taxonomy: Taxonomy) -> dict:
+def resatt(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     """Residual attention over the fine tags, bottom-up (Fig. 2 d)."""
     return _bottom_up(
         embedding,
         taxonomy,
+        softmax,
         lambda fine, lower, upper: ResidualAttention(
             taxonomy.sizes[upper], name=f"{upper}_attention"
         )([embedding, fine]),
     )
 
 
-def _bottom_up(embedding, taxonomy: Taxonomy, aggregate: Callable) -> dict:
+def _bottom_up(
+    embedding, taxonomy: Taxonomy, softmax: bool, aggregate: Callable
+) -> dict:
     """Classify the finest level, then aggregate it level by level."""
-    probabilities = {taxonomy.fine: _classifier(embedding, taxonomy, taxonomy.fine)}
+    probabilities = {taxonomy.fine: _leaves(embedding, taxonomy, softmax=softmax)}
     for lower, upper in _steps(taxonomy):
         probabilities[upper] = aggregate(probabilities[lower], lower, upper)
     return probabilities
@@ -121,15 +139,28 @@ def _steps(taxonomy: Taxonomy) -> list[tuple[str, str]]:
     return list(zip(taxonomy.levels[:-1], taxonomy.levels[1:], strict=True))
 
 
-def _classifier(inputs, taxonomy: Taxonomy, level: str, *, name: str = "classifier"):
-    """A single linear layer with a sigmoid."""
+def _leaves(embedding, taxonomy: Taxonomy, *, softmax: bool):
+    """The classifier of the finest level."""
+    activation = "softmax" if softmax else "sigmoid"
+    return _classifier(embedding, taxonomy, taxonomy.fine, activation=activation)
+
+
+def _classifier(
+    inputs,
+    taxonomy: Taxonomy,
+    level: str,
+    *,
+    name: str = "classifier",
+    activation: str = "sigmoid",
+):
+    """A single linear layer with a sigmoid or, for the leaves, a softmax."""
     if len(inputs.shape) != 2:
         raise InputError(
             "A head takes an embedding of shape (batch, units), pooled over time and "
             f"frequency. Received: shape={inputs.shape}"
         )
     return layers.Dense(
-        taxonomy.sizes[level], activation="sigmoid", name=f"{level}_{name}"
+        taxonomy.sizes[level], activation=activation, name=f"{level}_{name}"
     )(inputs)
 
 

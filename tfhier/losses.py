@@ -38,9 +38,53 @@ class MaskedBinaryCrossentropy(keras.losses.Loss):
         return ops.binary_crossentropy(y_true, y_pred)
 
 
-def masked(taxonomy: Taxonomy) -> dict[str, MaskedBinaryCrossentropy]:
-    """Return one masked loss a level, for `Model.compile(loss=...)`."""
-    return {level: MaskedBinaryCrossentropy() for level in taxonomy.levels}
+@keras.saving.register_keras_serializable(package="tfhier")
+class MaskedCategoricalCrossentropy(keras.losses.Loss):
+    """Categorical cross-entropy of a softmax, over the clips whose labels are known.
+
+    A clip counts if all of its labels are observed, with their mean weight; others say
+    too little where labels exclude each other. Where no clip counts the loss is 0.
+
+    Call arguments:
+        y_true: (batch, labels), targets in [0, 1] that sum to 1.
+        y_pred: (batch, labels), probabilities that sum to 1.
+        sample_weight: (batch, labels), >= 0; 0 where not observed.
+    """
+
+    def __init__(
+        self,
+        name="masked_categorical_crossentropy",
+        reduction="mean_with_sample_weight",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is not None:
+            known = ops.min(sample_weight, axis=-1) > 0
+            sample_weight = ops.mean(sample_weight, axis=-1) * ops.cast(
+                known, sample_weight.dtype
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        return -ops.sum(y_true * ops.log(ops.maximum(y_pred, 1e-7)), axis=-1)
+
+
+def masked(
+    taxonomy: Taxonomy, *, softmax: bool = False
+) -> dict[str, keras.losses.Loss]:
+    """Return one masked loss a level, for `Model.compile(loss=...)`.
+
+    Args:
+        taxonomy: Taxonomy.
+        softmax: bool. Whether the leaves exclude each other: categorical cross-entropy
+            for the finest level, binary for the others.
+    """
+    found = {level: MaskedBinaryCrossentropy() for level in taxonomy.levels}
+    if softmax:
+        found[taxonomy.fine] = MaskedCategoricalCrossentropy()
+    return found
 
 
 def level_weights(taxonomy: Taxonomy, *, fine_weight: float) -> dict[str, float]:

@@ -7,6 +7,10 @@ of the same shape. Every metric of a label looks at the clips where that label w
 observed and at no others, as OpenMIC-2018's mask asks. The computations are
 scikit-learn's, as in Zhong et al. (2023, Sec. 4.3).
 
+Where labels exclude each other (`is_single_label`: all are observed and every clip has
+exactly one), a clip is also *decided* for the label with the highest score, and these
+decisions are counted: recalls, accuracy, confusions.
+
 A metric of a label that is not defined (average precision without a positive, ROC-AUC
 without both kinds) is NaN. Macro averages run over the defined labels and say how many
 they left out: they never replace NaN by 0 or 1.
@@ -17,16 +21,41 @@ Metrics
 * `roc_auc`: area under the ROC curve.
 * `f1`: F1 of the positive class at a threshold for each label.
 * `binary_crossentropy`: mean over the observed entries.
+* `confusion`: how many clips of each label were decided for which.
+* `uar`: unweighted average recall, the mean of the labels' recalls (ComParE's measure).
+* `accuracy`: the share of clips that were decided right.
+* `parent_error`: the share of clips that were decided for a label of another parent.
 * `violation_rate`: how often a label is on while its parent is off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-# The macro figures of `evaluate`, in the order of the columns of the paper's Table 1.
+# The figures of a level, in the order of the columns of Zhong et al.'s Table 1 ...
 MACRO = ("roc_auc", "mAP", "f1")
+# ... and of a level whose labels exclude each other, as in Pellegrini's Table 2. The
+# last is there where the level has parents.
+SINGLE = ("mAP", "uar", "accuracy", "parent_error")
+
+
+def shown(figures: Mapping[str, object]) -> tuple[str, ...]:
+    """Return which figures of a level tables show, by what was computed."""
+    if "uar" not in figures:
+        return MACRO
+    return tuple(name for name in SINGLE if name in figures)
+
+
+def is_single_label(targets: np.ndarray, observed: np.ndarray) -> bool:
+    """Return whether labels exclude each other: all known, exactly one for each clip.
+
+    Args:
+        targets: float array (clips, labels), 0 or 1 where observed.
+        observed: bool array of the same shape.
+    """
+    one_each = (np.sum(targets > 0, axis=1) == 1).all()
+    return bool(targets.shape[1] > 1 and len(targets) and observed.all() and one_each)
 
 
 def validate(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> None:
@@ -100,6 +129,47 @@ def f1(
     return np.where(defined, 2 * hits / np.maximum(2 * hits + errors, 1), np.nan)
 
 
+def confusion(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return how many clips of each label (rows) were decided for which (columns).
+
+    Args:
+        scores: float array (clips, labels). The highest decides; of equal ones the
+            first.
+        targets: float array of the same shape, one 1 in each row.
+
+    Returns:
+        int array (labels, labels).
+    """
+    num_labels = targets.shape[1]
+    true, decided = np.argmax(targets, axis=1), np.argmax(scores, axis=1)
+    counts = np.bincount(true * num_labels + decided, minlength=num_labels**2)
+    return counts.reshape(num_labels, num_labels)
+
+
+def recall(confused: np.ndarray) -> np.ndarray:
+    """Return the recall of every label (labels,) from `confusion`.
+
+    NaN where no clip has the label.
+    """
+    totals = confused.sum(axis=1)
+    return np.where(totals > 0, np.diag(confused) / np.maximum(totals, 1), np.nan)
+
+
+def parent_error(confused: np.ndarray, membership: np.ndarray) -> float:
+    """Return the share of clips decided for a label of another parent.
+
+    Args:
+        confused: int array (labels, labels), see `confusion`.
+        membership: bool array (labels, parents), see `Taxonomy.membership`.
+
+    Returns:
+        float in [0, 1]: for species under "primate" and "background" the share of
+        clips that lie on the wrong side of that border.
+    """
+    related = membership.astype(int) @ membership.T.astype(int) > 0
+    return float(confused[~related].sum() / confused.sum())
+
+
 def binary_crossentropy(
     scores: np.ndarray, targets: np.ndarray, observed: np.ndarray
 ) -> float:
@@ -136,6 +206,8 @@ def evaluate(
     *,
     thresholds: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
+    single_label: bool = False,
+    membership: np.ndarray | None = None,
 ) -> dict:
     """Return every metric of one level.
 
@@ -146,13 +218,17 @@ def evaluate(
         thresholds: float array (labels,), fitted on validation clips (never on these).
             Defaults to 0.5 for all.
         labels: Names of the labels. Defaults to their numbers.
+        single_label: bool. Whether labels exclude each other, see `is_single_label`.
+        membership: bool array (labels, parents) for `parent_error`, if there are any.
 
     Returns:
         Dict of floats `roc_auc`, `mAP`, `f1` (macro means over the labels for which
         they are defined), `loss` (binary cross-entropy), ints `num_clips`,
         `num_observed`, `num_undefined` (labels without a defined AP or ROC-AUC) and
         `per_label`: dict of label -> its `average_precision`, `roc_auc`, `f1`,
-        `threshold`, `num_positive`, `num_negative`.
+        `threshold`, `num_positive`, `num_negative`. With `single_label` also the floats
+        `uar`, `accuracy` and `parent_error`, the list of lists `confusion` and for
+        every label its `recall`.
 
     Raises:
         ValueError: See `validate`.
@@ -170,10 +246,22 @@ def evaluate(
     positive = ((targets > 0) & observed).sum(axis=0)
     negative = observed.sum(axis=0) - positive
     undefined = np.isnan(columns["average_precision"]) | np.isnan(columns["roc_auc"])
+    decided = {}
+    if single_label:
+        confused = confusion(scores, targets)
+        columns["recall"] = recall(confused)
+        decided = {
+            "uar": _macro(columns["recall"]),
+            "accuracy": float(np.trace(confused) / max(1, confused.sum())),
+            "confusion": confused.tolist(),
+        }
+        if membership is not None:
+            decided["parent_error"] = parent_error(confused, membership)
     return {
         "roc_auc": _macro(columns["roc_auc"]),
         "mAP": _macro(columns["average_precision"]),
         "f1": _macro(columns["f1"]),
+        **decided,
         "loss": binary_crossentropy(scores, targets, observed),
         "num_clips": int(len(scores)),
         "num_observed": int(observed.sum()),

@@ -1,34 +1,33 @@
-"""Plots: pure functions from numbers to matplotlib figures, in one plain style.
+"""Plots: pure functions from numbers to matplotlib figures.
 
 Conventions:
 
 * Metrics and probabilities come in as shares in [0, 1] and are drawn in percent. None
   and NaN mean undefined: they are left out, or named where a label has nothing else.
-* Figures are drawn for a page about 900 pixels wide, and `to_png` gives the same bytes
-  for the same figure. Nothing here touches pyplot or any other global state.
-* Colours are Okabe and Ito's, which colour-blind readers can tell apart. What a line or
-  a dot stands for is also its `gid`: "runs", "median", "reference", "best".
+* What a line or a dot stands for is also its `gid`: "runs", "median", "reference",
+  "best". `tfhier.figures` has the style.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from tfhier import figures
 from tfhier.taxonomy import Labelling
 
-METRIC_NAMES = {"roc_auc": "ROC-AUC", "mAP": "mAP", "f1": "F1"}
+METRIC_NAMES = {
+    "roc_auc": "ROC-AUC",
+    "mAP": "mAP",
+    "f1": "F1",
+    "uar": "UAR",
+    "accuracy": "accuracy",
+    "parent_error": "parent error",
+}
 
-_WIDTH = 9.0  # inches; 900 pixels at 100 dots per inch
-_SIZE = 9.5  # points
-_BLUE, _ORANGE, _GREEN, _RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-_GREY, _PALE, _INK = "#767676", "#dddddd", "#222222"
-_LEVEL_COLOURS = (_BLUE, _RED, _GREEN, "#cc79a7", _ORANGE)
 # Fewer runs have no quartiles worth a box.
 _MIN_BOX = 4
 
@@ -54,21 +53,28 @@ def box_plots(
     Returns:
         Figure.
     """
-    figure = _figure(1.2 + 0.42 * len(groups))
+    figure = figures.new(1.2 + 0.42 * len(groups))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
-        _plain(panel)
+        figures.plain(panel)
         for row, (name, values) in enumerate(groups.items()):
             percents = _defined(values[metric])
             if percents.size:
                 _box(panel, percents, row)
             if percents.size and name == reference:
-                style = {"color": _INK, "linewidth": 1, "linestyle": "--", "zorder": 1}
+                style = {
+                    "color": figures.INK,
+                    "linewidth": 1,
+                    "linestyle": "--",
+                    "zorder": 1,
+                }
                 panel.axvline(np.median(percents), gid="reference", **style)
-        panel.set_xlabel(f"{level} {METRIC_NAMES.get(metric, metric)} (%)", size=_SIZE)
+        panel.set_xlabel(
+            f"{level} {METRIC_NAMES.get(metric, metric)} (%)", size=figures.SIZE
+        )
         panel.margins(x=0.12)
         panel.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    panels[0].set_yticks(range(len(groups)), list(groups), size=_SIZE)
+    panels[0].set_yticks(range(len(groups)), list(groups), size=figures.SIZE)
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
     return figure
 
@@ -84,20 +90,29 @@ def _box(axes: Axes, percents: np.ndarray, row: int) -> None:
             whis=(0, 100),
             showcaps=False,
             manage_ticks=False,
-            boxprops={"color": _GREY},
-            whiskerprops={"color": _GREY},
+            boxprops={"color": figures.GREY},
+            whiskerprops={"color": figures.GREY},
             medianprops={"alpha": 0},  # drawn below, for any number of runs
         )
     median = [np.median(percents)] * 2
     axes.plot(
-        median, [row - 0.3, row + 0.3], color=_ORANGE, linewidth=2.5, gid="median"
+        median,
+        [row - 0.3, row + 0.3],
+        color=figures.ORANGE,
+        linewidth=2.5,
+        gid="median",
     )
     spread = np.linspace(-0.16, 0.16, len(percents)) if len(percents) > 1 else 0
     _dots(axes, percents, row + np.zeros(len(percents)) + spread)
 
 
 def _dots(axes: Axes, percents: np.ndarray, rows: np.ndarray) -> None:
-    style = {"color": _BLUE, "markersize": 4, "alpha": 0.75, "markeredgewidth": 0}
+    style = {
+        "color": figures.BLUE,
+        "markersize": 4,
+        "alpha": 0.75,
+        "markeredgewidth": 0,
+    }
     axes.plot(percents, rows, "o", gid="runs", zorder=4, **style)
 
 
@@ -130,7 +145,7 @@ def attention_map(
     Returns:
         Figure.
     """
-    figure = _figure(1.5 + 0.24 * len(fine_labels))
+    figure = figures.new(1.5 + 0.24 * len(fine_labels))
     axes = figure.subplots()
     picture = axes.imshow(
         100 * attention, cmap="Blues", vmin=0, vmax=100, aspect="auto"
@@ -144,14 +159,14 @@ def attention_map(
         f"{_spaced(n, chr(10))}\n{100 * s:.0f} %"
         for n, s in zip(coarse_labels, coarse_scores, strict=True)
     ]
-    axes.set_yticks(range(len(sides)), sides, size=_SIZE)
-    axes.set_xticks(range(len(tops)), tops, size=_SIZE)
+    axes.set_yticks(range(len(sides)), sides, size=figures.SIZE)
+    axes.set_xticks(range(len(tops)), tops, size=figures.SIZE)
     axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, pad=16)
     axes.spines[:].set_visible(False)
     _mark(axes, fine_labelling, across=False)
     _mark(axes, coarse_labelling, across=True)
-    _colour_bar(figure, axes, picture, "attention (%)")
-    _title(figure, title)
+    figures.colour_bar(figure, axes, picture, "attention (%)")
+    figures.title(figure, title)
     return figure
 
 
@@ -159,12 +174,12 @@ def _cells(axes: Axes, attention: np.ndarray, membership: np.ndarray | None) -> 
     """Write what is worth a number into the cells, and frame those of the taxonomy."""
     for row, column in np.argwhere(attention >= 0.1):
         text = f"{100 * attention[row, column]:.0f}"
-        colour = "white" if attention[row, column] > 0.5 else _INK
-        style = {"size": _SIZE - 1.5, "ha": "center", "va": "center"}
+        colour = "white" if attention[row, column] > 0.5 else figures.INK
+        style = {"size": figures.SIZE - 1.5, "ha": "center", "va": "center"}
         axes.text(column, row, text, color=colour, **style)
     if membership is not None:
         for row, column in np.argwhere(membership):
-            style = {"fill": False, "edgecolor": _ORANGE, "linewidth": 1.3}
+            style = {"fill": False, "edgecolor": figures.ORANGE, "linewidth": 1.3}
             axes.add_patch(Rectangle((column - 0.46, row - 0.43), 0.92, 0.86, **style))
 
 
@@ -183,16 +198,15 @@ def _mark(axes: Axes, labelling: Labelling | None, *, across: bool) -> None:
             textcoords="offset points",
             ha="center",
             va="center",
-            size=_SIZE + 1,
-            color=_GREEN if positive else _RED,
+            size=figures.SIZE + 1,
+            color=figures.GREEN if positive else figures.RED,
             annotation_clip=False,
         )
 
 
-def best_epoch(history: Sequence[Mapping[str, float | None]], *, fine: str) -> int:
-    """Return the epoch (from 0) that a run keeps: the first of the lowest fine loss."""
-    losses = _numbers(row[f"val_{fine}_loss"] for row in history)
-    return int(np.argmin(np.where(np.isnan(losses), np.inf, losses)))
+def best_epoch(history: Sequence[Mapping[str, float | None]]) -> int:
+    """Return the epoch (from 0) that a run kept: the last that was the best so far."""
+    return max(number for number, row in enumerate(history) if row["kept"])
 
 
 def learning_curves(
@@ -202,35 +216,40 @@ def learning_curves(
 ) -> Figure:
     """Draw training loss, validation loss and validation mAP over epochs.
 
-    A thin line a run; a dot on it marks the epoch that was kept, that of the lowest
-    validation loss of the first level.
+    A thin line a run; a dot on it marks the epoch that was kept. Where labels exclude
+    each other the validation UAR stands in the mAP's place. Runs without validation
+    clips have the training loss alone.
 
     Args:
-        histories: Dict of run -> rows with `epoch` (from 0), `loss`, `val_{level}_loss`
-            and `val_{level}_mAP`, as in `history.csv`.
+        histories: Dict of run -> rows with `epoch` (from 0), `loss`, `kept` (0 or 1)
+            and, where clips were held out, `val_{level}_loss` and `val_{level}_mAP` or
+            `val_{level}_uar`, as in `history.csv`.
         levels: Names of the levels, finest first.
 
     Returns:
-        Figure with three panels; epochs count from 1.
+        Figure with three panels, or one; epochs count from 1.
     """
-    figure = _figure(3.0)
-    panels = figure.subplots(1, 3)
-    for panel, title in zip(
-        panels, ("training loss", "validation loss", "validation mAP (%)"), strict=True
-    ):
-        _plain(panel, grid="y")
-        panel.set_title(title, size=_SIZE, loc="left")
-        panel.set_xlabel("epoch", size=_SIZE)
+    first = next(iter(histories.values()))[0]
+    metric = "uar" if f"val_{levels[0]}_uar" in first else "mAP"
+    titles = ["training loss"]
+    if f"val_{levels[0]}_loss" in first:
+        titles += ["validation loss", f"validation {METRIC_NAMES[metric]} (%)"]
+    figure = figures.new(3.0)
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
+    for panel, title in zip(panels, titles, strict=True):
+        figures.plain(panel, grid="y")
+        panel.set_title(title, size=figures.SIZE, loc="left")
+        panel.set_xlabel("epoch", size=figures.SIZE)
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     for number, history in enumerate(histories.values()):
         epochs = [int(row["epoch"]) + 1 for row in history]
-        best = best_epoch(history, fine=levels[0])
-        lines = [(panels[0], "loss", _GREY, None, 1)]
-        for position, level in enumerate(levels):
-            colour = _LEVEL_COLOURS[position % len(_LEVEL_COLOURS)]
+        best = best_epoch(history)
+        lines = [(panels[0], "loss", figures.GREY, None, 1)]
+        for position, level in enumerate(levels if len(titles) > 1 else ()):
+            colour = figures.COLOURS[position % len(figures.COLOURS)]
             name = level if number == 0 else None
             lines.append((panels[1], f"val_{level}_loss", colour, name, 1))
-            lines.append((panels[2], f"val_{level}_mAP", colour, name, 100))
+            lines.append((panels[2], f"val_{level}_{metric}", colour, name, 100))
         for panel, key, colour, name, scale in lines:
             values = scale * _numbers(row[key] for row in history)
             style = {"color": colour, "linewidth": 1.2, "alpha": 0.8}
@@ -238,7 +257,8 @@ def learning_curves(
             panel.plot(
                 epochs[best], values[best], "o", color=colour, markersize=5, gid="best"
             )
-    panels[1].legend(fontsize=_SIZE - 1, frameon=False)
+    if len(titles) > 1:
+        panels[1].legend(fontsize=figures.SIZE - 1, frameon=False)
     return figure
 
 
@@ -263,27 +283,27 @@ def per_label_bars(
         negatives. A label without a defined value is called so.
     """
     labels = list(runs[0])
-    figure = _figure(1.2 + 0.24 * len(labels))
+    figure = figures.new(1.2 + 0.24 * len(labels))
     axes = figure.subplots()
-    _plain(axes)
+    figures.plain(axes)
     for row, label in enumerate(labels):
         _bar(axes, [run[label] for run in runs], row)
-    small = {"size": _SIZE - 1, "color": _GREY, "va": "center"}
+    small = {"size": figures.SIZE - 1, "color": figures.GREY, "va": "center"}
     axes.text(101.5, -1.1, "positive + negative", **small)
     if yardstick is not None and not np.isnan(yardstick):
         name = f"{yardstick_name}, mAP {100 * yardstick:.1f} %"
-        style = {"color": _ORANGE, "linewidth": 1.8, "linestyle": "--"}
+        style = {"color": figures.ORANGE, "linewidth": 1.8, "linestyle": "--"}
         axes.axvline(100 * yardstick, gid="reference", label=name, **style)
-    axes.plot([], [], color=_INK, label="share of positives (guessing)")
-    axes.plot([], [], "o", color=_BLUE, markersize=4, label="a run")
+    axes.plot([], [], color=figures.INK, label="share of positives (guessing)")
+    axes.plot([], [], "o", color=figures.BLUE, markersize=4, label="a run")
     axes.set_yticks(
-        range(len(labels)), [_spaced(label) for label in labels], size=_SIZE
+        range(len(labels)), [_spaced(label) for label in labels], size=figures.SIZE
     )
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 100)
-    axes.set_xlabel(f"average precision (%), {level} labels", size=_SIZE)
+    axes.set_xlabel(f"average precision (%), {level} labels", size=figures.SIZE)
     figure.legend(
-        loc="outside lower center", ncols=3, fontsize=_SIZE - 1, frameon=False
+        loc="outside lower center", ncols=3, fontsize=figures.SIZE - 1, frameon=False
     )
     return figure
 
@@ -295,13 +315,15 @@ def _bar(axes: Axes, own: Sequence[Mapping[str, float | None]], row: int) -> Non
         axes.barh(row, percents.mean(), height=0.66, color="#9ecae1")
         _dots(axes, percents, np.full(len(percents), row))
     else:
-        axes.text(1, row, "undefined", va="center", size=_SIZE, color=_GREY)
+        axes.text(
+            1, row, "undefined", va="center", size=figures.SIZE, color=figures.GREY
+        )
     counts = [[run["num_positive"], run["num_negative"]] for run in own]
     positive, negative = np.mean(counts, axis=0)
     if positive:
         guess = [100 * positive / (positive + negative)] * 2
-        axes.plot(guess, [row - 0.4, row + 0.4], color=_INK, gid="guess")
-    small = {"size": _SIZE - 1, "color": _GREY, "va": "center"}
+        axes.plot(guess, [row - 0.4, row + 0.4], color=figures.INK, gid="guess")
+    small = {"size": figures.SIZE - 1, "color": figures.GREY, "va": "center"}
     axes.text(101.5, row, f"{positive:.0f} + {negative:.0f}", **small)
 
 
@@ -323,7 +345,7 @@ def log_mel(
     Returns:
         Figure. Its range ends 80 dB below the loudest value.
     """
-    figure = _figure(2.2)
+    figure = figures.new(2.2)
     axes = figure.subplots()
     frames, mels = values.shape
     top = float(values.max())
@@ -338,49 +360,12 @@ def log_mel(
     )
     bands = np.unique(np.linspace(0, mels - 1, 5).round().astype(int))
     axes.set_yticks(bands, [f"{band_hertz[band]:,.0f}" for band in bands])
-    axes.tick_params(labelsize=_SIZE - 1, colors=_INK)
-    axes.set_xlabel("time (s)", size=_SIZE)
-    axes.set_ylabel("mel band (Hz)", size=_SIZE)
-    _colour_bar(figure, axes, picture, "level (dB)")
-    _title(figure, title)
+    axes.tick_params(labelsize=figures.SIZE - 1, colors=figures.INK)
+    axes.set_xlabel("time (s)", size=figures.SIZE)
+    axes.set_ylabel("mel band (Hz)", size=figures.SIZE)
+    figures.colour_bar(figure, axes, picture, "level (dB)")
+    figures.title(figure, title)
     return figure
-
-
-def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
-    """Return a figure as PNG, the same bytes every time (no date, no version).
-
-    Args:
-        figure: Figure.
-        dpi: int > 0. Dots per inch; figures are 9 inches wide.
-    """
-    output = io.BytesIO()
-    figure.savefig(output, format="png", dpi=dpi, metadata={"Software": None})
-    return output.getvalue()
-
-
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(_WIDTH, height), layout="constrained")
-
-
-def _plain(axes: Axes, *, grid: str = "x") -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GREY)
-    axes.grid(axis=grid, color=_PALE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=_SIZE - 1, length=0, colors=_INK)
-
-
-def _title(figure: Figure, title: str) -> None:
-    if title:
-        # File names may hold what matplotlib takes for formulas.
-        figure.suptitle(title, size=_SIZE + 0.5, x=0.01, ha="left", parse_math=False)
-
-
-def _colour_bar(figure: Figure, axes: Axes, picture: ScalarMappable, name: str) -> None:
-    bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.01, aspect=25)
-    bar.set_label(name, size=_SIZE)
-    bar.ax.tick_params(labelsize=_SIZE - 1, length=0)
-    bar.outline.set_visible(False)
 
 
 def _numbers(values) -> np.ndarray:

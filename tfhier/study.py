@@ -22,7 +22,11 @@ from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
 
 # How the tables of the two kinds of test labels are headed.
-PARTS = {"test": "test, observed labels (%)", "test_truth": "test, full truth (%)"}
+PARTS = {
+    "test": "test, observed labels (%)",
+    "test_truth": "test, full truth (%)",
+    "test_live": "test, without the EMA (%)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,10 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     clips_of = {}
     for dataset in dict.fromkeys(e.dataset for e in changed.values()):
         own = [e for e in changed.values() if e.dataset == dataset]
-        if data.stands_in(dataset, options.data):
+        if (
+            data.stands_in(dataset, options.data)
+            and data.module_of(dataset).EMBEDDED_NAME
+        ):
             _announce_stand_in(dataset, own)
         clips_of[dataset] = data.find_clips(dataset, options.data)
     jobs, summaries = {}, []
@@ -145,7 +152,9 @@ def _job(
         seconds = min(chosen.clip_seconds, clips.max_seconds)
         chosen = chosen.but(clip_seconds=seconds)
     tagger.check_names(chosen)
-    taxonomy = Taxonomy.read(chosen.taxonomy)
+    taxonomy = Taxonomy.flat(clips.labels)
+    if chosen.taxonomy:
+        taxonomy = Taxonomy.read(chosen.taxonomy)
     sample_rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
     key = (
         chosen.dataset, chosen.taxonomy, chosen.features, chosen.clip_seconds,
@@ -236,6 +245,8 @@ def _print_tables(summaries: Sequence[dict]) -> None:
             print("(paper: on its own data, not to be compared with these)")
         if reference is not None and len(summaries) > 1:
             print(f"\n{difference_table(summaries, reference, part)}")
+    if all("conditions" in summary for summary in summaries):
+        print(f"\n{condition_table(summaries)}")
 
 
 def result_table(summaries: Sequence[dict], part: str = "test") -> str:
@@ -243,43 +254,70 @@ def result_table(summaries: Sequence[dict], part: str = "test") -> str:
 
     Args:
         summaries: The experiments' summaries.
-        part: "test" (observed labels) or "test_truth" (full truth, where it is known).
+        part: "test" (observed labels), "test_truth" (full truth, where it is known) or
+            "test_live" (live weights, beside an EMA).
     """
-    levels = list(summaries[0][part])
-    # The paper's figures are against observed labels, never the full truth.
-    has_paper = part == "test" and any(summary["paper"] for summary in summaries)
-    header = [PARTS[part], *(f"{level} mAP" for level in levels)]
-    if has_paper:
-        header += [f"paper {level}" for level in levels]
-    yardsticks = summaries[0]["yardsticks"]
+    columns = _columns(summaries[0][part])
+    yardsticks = {
+        name: found[part]
+        for name, found in summaries[0]["yardsticks"].items()
+        if part in found
+    }
+    own = {summary["experiment"]: summary[part] for summary in summaries}
+    header = [PARTS[part], *(f"{level} {_NAMES[m]}" for level, m in columns)]
+    rows = [
+        [name, *(console.percent_with_std(found[lv][m]) for lv, m in columns)]
+        for name, found in {**yardsticks, **own}.items()
+    ]
+    # The paper's figures are of its final models against observed labels.
+    named = [
+        (level, metric)
+        for level, metric in columns
+        if part == "test"
+        and any(metric in s["paper"].get(level, ()) for s in summaries)
+    ]
+    header += [f"paper {level} {_NAMES[metric]}" for level, metric in named]
+    papers = {summary["experiment"]: summary["paper"] for summary in summaries}
+    for row in rows:
+        paper = papers.get(row[0])
+        for level, metric in named:
+            if paper is None:
+                row.append("")
+            else:
+                figure = paper.get(level, {}).get(metric)
+                row.append("-" if figure is None else f"{figure:.1f}")
+    return console.table(header, rows)
+
+
+# Short names of the figures that the console shows.
+_NAMES = {"mAP": "mAP", "uar": "UAR", "parent_error": "parent error"}
+
+
+def _columns(figures: Mapping[str, Mapping]) -> list[tuple[str, str]]:
+    """Return the (level, metric) that the console shows of a part of a summary."""
+    return [
+        (level, metric)
+        for level, found in figures.items()
+        for metric in _NAMES
+        if metric in found
+    ]
+
+
+def condition_table(summaries: Sequence[dict]) -> str:
+    """Return the finest level's mAP of each condition of the test clips."""
+    level = next(iter(summaries[0]["test"]))
+    names = list(summaries[0]["conditions"])
     rows = [
         [
-            name,
-            *(console.percent_with_std(found[part][level]["mAP"]) for level in levels),
+            summary["experiment"],
+            *(
+                console.percent_with_std(summary["conditions"][name][level]["mAP"])
+                for name in names
+            ),
         ]
-        for name, found in yardsticks.items()
+        for summary in summaries
     ]
-    for summary in summaries:
-        rows.append(
-            [
-                summary["experiment"],
-                *(
-                    console.percent_with_std(summary[part][level]["mAP"])
-                    for level in levels
-                ),
-            ]
-        )
-    if has_paper:
-        for row in rows[: len(yardsticks)]:
-            row += [""] * len(levels)
-        for row, summary in zip(rows[len(yardsticks) :], summaries, strict=True):
-            row += [
-                f"{summary['paper'][level]['mAP']:.1f}"
-                if level in summary["paper"]
-                else "-"
-                for level in levels
-            ]
-    return console.table(header, rows)
+    return console.table([f"test, {level} mAP (%)", *names], rows)
 
 
 def _compare(
@@ -301,10 +339,15 @@ def difference_table(
     summaries: Sequence[dict], reference: dict, part: str = "test"
 ) -> str:
     """Return paired differences to the baseline in points, with 95 % intervals."""
-    levels = list(reference[part])
+    columns = [
+        (level, metric)
+        for level, found in reference[part].items()
+        for metric in (_NAMES if "uar" in found else ("mAP", "f1"))
+        if metric in found
+    ]
     header = [
         f"minus {reference['experiment']}",
-        *(f"{level} {metric}" for level in levels for metric in ("mAP", "f1")),
+        *(f"{level} {_NAMES.get(metric, metric)}" for level, metric in columns),
     ]
     rows = []
     for summary in summaries:
@@ -316,11 +359,7 @@ def difference_table(
         rows.append(
             [
                 summary["experiment"],
-                *(
-                    console.interval(found[level][metric])
-                    for level in levels
-                    for metric in ("mAP", "f1")
-                ),
+                *(console.interval(found[level][metric]) for level, metric in columns),
             ]
         )
     return console.table(header, rows)

@@ -7,11 +7,12 @@ saved.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 
 from tfhier import frontends, heads
-from tfhier.backbones import BACKBONES, SMALLEST_MAP
+from tfhier.backbones import BACKBONES, SMALLEST_BANDS
 from tfhier.errors import InputError, close_names
 from tfhier.experiment import Experiment
 from tfhier.layers import LogMel, ResidualAttention, SpecAugment
@@ -40,8 +41,8 @@ def build(
         from log-mel (batch, frames, mels) or features to {level: probabilities}.
 
     Raises:
-        InputError: A name is unknown (close ones are offered), or clips are too short
-            for the backbone.
+        InputError: A name is unknown (close ones are offered), clips are too short for
+            the front end, or maps have too few bands for the backbone.
     """
     check_names(experiment)
     keras.utils.set_random_seed(seed)
@@ -50,24 +51,130 @@ def build(
         seconds = experiment.clip_seconds
         if experiment.crop_seconds:
             seconds = min(seconds, experiment.crop_seconds)
-        frames = 1 + int(seconds * frontend.sample_rate) // frontend.hop_length
-        _check_map(experiment.backbone, (frames, frontend.num_mels), f"{seconds} s")
+        _check_seconds(seconds, experiment.frontend, frontend)
         inputs = keras.Input((None, frontend.num_mels), name="log_mel")
     else:
         frontend = None
-        _check_map(experiment.backbone, tuple(feature_shape), "features")
         inputs = keras.Input(tuple(feature_shape), name="features")
-    augment = None
-    if experiment.spec_augment and frontend is not None:
-        augment = SpecAugment(name="spec_augment", seed=seed)
-    embedding = BACKBONES[experiment.backbone](
-        inputs,
-        width=experiment.width,
-        dropout_scale=experiment.dropout_scale,
-        augment=augment,
+    augment = experiment.spec_augment and frontend is not None
+    embedding = _embed(experiment, inputs, augment=augment, seed=seed)
+    if experiment.frozen:
+        for layer in keras.Model(inputs, embedding).layers:
+            layer.trainable = False
+    outputs = heads.HEADS[experiment.head](
+        embedding, taxonomy, softmax=experiment.loss == "cce"
     )
-    outputs = heads.HEADS[experiment.head](embedding, taxonomy)
     return frontend, keras.Model(inputs, outputs, name="body")
+
+
+def _embed(experiment: Experiment, inputs, *, augment: bool, seed: int):
+    """Return the embedding of a backbone, or of several side by side.
+
+    The backbones of a fusion ("cnn10+resnet22") are models of their own, whose layers
+    may then have the same names; their embeddings are concatenated.
+    """
+    names = experiment.backbone.split("+")
+    branches = []
+    for name in names:
+        _check_map(name, inputs.shape[1:])
+        source = inputs if len(names) == 1 else keras.Input(inputs.shape[1:])
+        stripes = None
+        if augment:
+            stripes = SpecAugment(
+                time_width=experiment.spec_time_width,
+                mel_width=experiment.spec_mel_width,
+                num_stripes=experiment.spec_stripes,
+                per=experiment.spec_per,
+                seed=seed,
+                name="spec_augment",
+            )
+        embedding = BACKBONES[name](
+            source,
+            width=experiment.width,
+            dropout_scale=experiment.dropout_scale,
+            augment=stripes,
+        )
+        if len(names) == 1:
+            return embedding
+        branches.append(keras.Model(source, embedding, name=name)(inputs))
+    return keras.layers.Concatenate(name="fusion")(branches)
+
+
+def start_from(
+    body: keras.Model,
+    paths: Sequence[Path],
+    experiment: Experiment,
+    taxonomy: Taxonomy,
+) -> None:
+    """Give a body's backbone the weights of saved taggers.
+
+    Args:
+        body: Body of `build`.
+        paths: A saved tagger for each backbone of the experiment, in their order.
+        experiment: Experiment that the body was built for.
+        taxonomy: Taxonomy of the body and the taggers.
+
+    Raises:
+        InputError: There are more or fewer taggers than backbones, or a tagger's
+            backbone has other layers.
+    """
+    names = experiment.backbone.split("+")
+    if len(paths) != len(names):
+        raise InputError(
+            f"initial names one experiment for each backbone, here {', '.join(names)}. "
+            f"Received: {', '.join(experiment.initial)}"
+        )
+    for name, path in zip(names, paths, strict=True):
+        is_alone = len(names) == 1
+        target = _backbone(body, taxonomy) if is_alone else body.get_layer(name)
+        source = _backbone(_body(keras.models.load_model(path)), taxonomy)
+        own = [layer for layer in target.layers if layer.weights]
+        saved = {layer.name: layer for layer in source.layers}
+        fits = all(
+            layer.name in saved
+            and [w.shape for w in layer.weights]
+            == [w.shape for w in saved[layer.name].weights]
+            for layer in own
+        )
+        if not fits:
+            raise InputError(
+                f"{path} has another backbone than {name} at width {experiment.width}. "
+                "Give initial experiments of the same front end, backbone and width."
+            )
+        for layer in own:
+            layer.set_weights(saved[layer.name].get_weights())
+
+
+def embedder(tagger: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+    """Return the part of an end-to-end tagger that gives the embedding.
+
+    Args:
+        tagger: Saved tagger, see `end_to_end`.
+        taxonomy: Taxonomy that it answers for.
+
+    Returns:
+        Model from waveforms or features to embeddings (batch, units): what the
+        classifier of the finest level sees.
+    """
+    backbone = _backbone(_body(tagger), taxonomy)
+    frontend = _frontend(tagger)
+    if frontend is None:
+        return backbone
+    waveform = keras.Input((None,), name="waveform")
+    return keras.Model(waveform, backbone(frontend(waveform)), name="embedder")
+
+
+def _backbone(body: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+    classifier = body.get_layer(f"{taxonomy.fine}_classifier")
+    return keras.Model(body.input, classifier.input, name="backbone")
+
+
+def _body(tagger: keras.Model) -> keras.Model:
+    return next((item for item in tagger.layers if item.name == "body"), tagger)
+
+
+def _frontend(tagger: keras.Model) -> LogMel | None:
+    return next((item for item in tagger.layers if isinstance(item, LogMel)), None)
 
 
 def end_to_end(
@@ -96,7 +203,7 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     Raises:
         InputError: The tagger has no residual attention.
     """
-    body = next((item for item in tagger.layers if item.name == "body"), tagger)
+    body = _body(tagger)
     layers = [item for item in body.layers if isinstance(item, ResidualAttention)]
     if not layers:
         raise InputError(
@@ -117,8 +224,7 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     wide = keras.Model(body.input, outputs, name="body_with_attention")
     if body is tagger:
         return wide
-    before = [item for item in tagger.layers if isinstance(item, LogMel)]
-    return end_to_end(before[0] if before else None, wide, name="tagger_with_attention")
+    return end_to_end(_frontend(tagger), wide, name="tagger_with_attention")
 
 
 def check_names(experiment: Experiment) -> None:
@@ -128,12 +234,13 @@ def check_names(experiment: Experiment) -> None:
         ("backbone", BACKBONES),
         ("head", heads.HEADS),
     ):
-        name = getattr(experiment, kind)
-        if name not in known:
-            raise InputError(
-                f"There is no {kind} '{name}'.{close_names(name, known)} "
-                f"All: tfhier list {kind}s"
-            )
+        value = getattr(experiment, kind)
+        for name in value.split("+") if kind == "backbone" else [value]:
+            if name not in known:
+                raise InputError(
+                    f"There is no {kind} '{name}'.{close_names(name, known)} "
+                    f"All: tfhier list {kind}s"
+                )
 
 
 def check_loadable(model: keras.Model) -> None:
@@ -155,12 +262,23 @@ def check_loadable(model: keras.Model) -> None:
             )
 
 
-def _check_map(backbone: str, shape: tuple[int, ...], what: str) -> None:
-    """Raise an InputError for inputs too small for the poolings of a backbone."""
-    needed = SMALLEST_MAP.get(backbone)
-    if needed and (len(shape) != 2 or min(shape) < needed):
+def _check_seconds(seconds: float, name: str, frontend: LogMel) -> None:
+    """Raise an InputError for clips that the front end cannot reflect at their ends."""
+    least = frontend.num_fft // 2
+    if int(seconds * frontend.sample_rate) <= least:
         raise InputError(
-            f"{backbone} needs maps of at least {needed} frames x {needed} bands, but "
-            f"a clip of {what} has the shape {shape}. Use longer clips, or --set "
+            f"{name} needs clips longer than {least / frontend.sample_rate} s (half "
+            f"its window), but they are cut to {seconds} s. Set clip_seconds and "
+            "crop_seconds to more."
+        )
+
+
+def _check_map(backbone: str, shape: tuple[int | None, ...]) -> None:
+    """Raise an InputError for inputs with too few bands for a backbone's poolings."""
+    needed = SMALLEST_BANDS.get(backbone)
+    if needed and (len(shape) != 2 or shape[1] < needed):
+        raise InputError(
+            f"{backbone} needs maps (frames, bands) of at least {needed} bands, but "
+            f"clips have the shape {shape}. Use a front end with more mels, or --set "
             "backbone=mlp for precomputed features."
         )

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tfhier import evaluate, thresholds
 from tfhier.data.bundle import Bundle
+from tfhier.experiment import Experiment
 from tfhier.layers import LogMel
 from tfhier.taxonomy import Labelling
 
@@ -51,7 +52,7 @@ def time_averages(bundle: Bundle, frontend: LogMel | None) -> dict[str, np.ndarr
 
 
 def logistic_regression(
-    bundle: Bundle, parts: np.ndarray, averages: np.ndarray
+    bundle: Bundle, parts: np.ndarray, averages: np.ndarray, experiment: Experiment
 ) -> dict[str, dict[str, dict]]:
     """Fit one regression a label on observed training clips and evaluate all levels.
 
@@ -59,35 +60,28 @@ def logistic_regression(
         bundle: Bundle.
         parts: str array (clips,), see `Bundle.deal`.
         averages: float array (clips, units), see `time_averages`.
+        experiment: Experiment. Its `selection` says which clips fit the thresholds.
 
     Returns:
         Dict with `test` and, where the full truth is known, `test_truth`: level ->
         metrics, as `evaluate.evaluate_run` gives them.
     """
-    rows = {
-        part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")
-    }
-    scores = {part: {} for part in ("validation", "test")}
-    for level, labelling in bundle.labellings.items():
-        models = _fit(averages[rows["train"]], labelling, rows["train"])
-        for part in scores:
-            scores[part][level] = np.stack(
-                [model(averages[rows[part]]) for model in models], axis=1
-            )
-    fitted = {
-        level: thresholds.fit(
-            scores["validation"][level],
-            targets[rows["validation"]],
-            observed[rows["validation"]],
-        )
-        for level, (targets, observed) in bundle.labellings.items()
-    }
+    training, test = (np.flatnonzero(parts == part) for part in ("train", "test"))
+    choosing = evaluate.selection_rows(experiment, parts)
+    scores, fitted = {}, {}
+    for level, (targets, observed) in bundle.labellings.items():
+        models = _fit(averages[training], (targets, observed), training)
+        scores[level] = np.stack([model(averages[test]) for model in models], axis=1)
+        fitted[level] = np.full(targets.shape[1], thresholds.DEFAULT)
+        if choosing.size:
+            seen = np.stack([model(averages[choosing]) for model in models], axis=1)
+            fitted[level] = thresholds.fit(seen, targets[choosing], observed[choosing])
     known = {"test": bundle.labellings}
     if bundle.truth is not None:
         known["test_truth"] = bundle.truth
     return {
         part: evaluate.evaluate_levels(
-            scores["test"], labellings, rows["test"], bundle.taxonomy, fitted
+            scores, labellings, test, bundle.taxonomy, fitted
         )
         for part, labellings in known.items()
     }

@@ -6,8 +6,10 @@ import io
 import os
 import shutil
 import socket
+import stat
 import tarfile
 import threading
+import zipfile
 from collections import namedtuple
 
 import numpy as np
@@ -258,3 +260,82 @@ def test_a_folder_with_content_is_left_alone(tmp_path):
     (tmp_path / "set" / "mine.txt").unlink()
     download.unpack(archive, tmp_path / "set")
     assert os.listdir(tmp_path / "set") == ["a.txt"]
+
+
+def write_zip(path, members):
+    """Write name -> content."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name)
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def test_a_zip_is_known_by_its_content(tmp_path):
+    members = {"top/": b"", "top/a.txt": b"a", "top/sub/b.bin": CONTENT}
+    archive = write_zip(tmp_path / "data.tgz", members)
+    folder = download.unpack(archive, tmp_path / "data" / "set")
+    assert (folder / "a.txt").read_bytes() == b"a"
+    assert (folder / "sub" / "b.bin").read_bytes() == CONTENT
+    assert os.listdir(folder.parent) == ["set"]
+    assert (folder / "a.txt").stat().st_mode & 0o444 == 0o444 & ~_umask()
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("../evil.txt", stat.S_IFREG),
+        ("top/../../evil.txt", stat.S_IFREG),
+        ("..\\evil.txt", stat.S_IFREG),
+        ("/tmp-evil/evil.txt", stat.S_IFREG),
+        ("top/link", stat.S_IFLNK),
+        ("top/device", stat.S_IFCHR),
+    ],
+)
+def test_a_hostile_zip_leaves_nothing(tmp_path, name, mode):
+    archive = tmp_path / "evil.zip"
+    write_zip(archive, {"top/good.txt": b"x"})
+    with zipfile.ZipFile(archive, "a") as members:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = (mode | 0o644) << 16
+        members.writestr(member, b"/etc/passwd")
+    with pytest.raises(InputError, match=r"was not unpacked.*(outside of|a link or)"):
+        download.unpack(archive, tmp_path / "data" / "set")
+    assert os.listdir(tmp_path / "data") == []
+    assert sorted(os.listdir(tmp_path)) == ["data", "evil.zip"]
+
+
+@pytest.mark.parametrize("kept", [4, 100, 400_000])
+def test_a_cut_zip_leaves_nothing(tmp_path, kept):
+    archive = write_zip(tmp_path / "a.zip", {"top/a.bin": CONTENT})
+    archive.write_bytes(archive.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"a\.zip could not be unpacked"):
+        download.unpack(archive, tmp_path / "set")
+    assert os.listdir(tmp_path) == ["a.zip"]
+
+
+@pytest.mark.parametrize(
+    ("field", "offset"), [("flag_bits", 8), ("compress_type", 10), ("CRC", 16)]
+)
+def test_a_zip_that_cannot_be_decoded_leaves_nothing(tmp_path, field, offset):
+    archive = write_zip(tmp_path / "a.zip", {"top/a.txt": b"content"})
+    content = bytearray(archive.read_bytes())
+    # In the central directory, whose offsets are fixed by the format.
+    place = content.index(b"PK\x01\x02") + offset
+    content[place] ^= 0x01 if field == "flag_bits" else 0x33
+    if field != "CRC":  # the local header says the same, two bytes earlier
+        content[offset - 2] = content[place]
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.zip could not be unpacked"):
+        download.unpack(archive, tmp_path / "set")
+    assert os.listdir(tmp_path) == ["a.zip"]
+
+
+def test_a_zip_that_does_not_fit_on_the_disk_is_not_begun(tmp_path, monkeypatch):
+    archive = write_zip(tmp_path / "a.zip", {"top/zeros.bin": bytes(5_000_000)})
+    assert archive.stat().st_size < 100_000
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(free=4_000_000))
+    with pytest.raises(InputError, match=r"0\.00 GB free; the content of a\.zip needs"):
+        download.unpack(archive, tmp_path / "set")
+    assert os.listdir(tmp_path) == ["a.zip"]

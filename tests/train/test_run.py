@@ -16,6 +16,7 @@ from tests import tiny
 from tfhier import evaluate
 from tfhier.errors import InputError
 from tfhier.files import read_json
+from tfhier.train import keeper
 from tfhier.train import run as training
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def go(experiment, bundle, folder, progress=None, *, seed=0, parts=None) -> Reco
         training.train(
             experiment, bundle, folder, **where, parts=parts, progress=progress
         )
-    evaluate.evaluate_run(folder, bundle, parts)
+    evaluate.evaluate_run(folder, bundle, parts, experiment)
     return progress
 
 
@@ -193,7 +194,7 @@ def test_a_kill_between_best_and_last_weights_repeats_the_epoch(
         return written.count("last.npz") == 2
 
     with monkeypatch.context() as patch:
-        stop_at(patch, training, "replacing", is_second_last)
+        stop_at(patch, keeper, "replacing", is_second_last)
         with pytest.raises(Interrupted):
             go(experiment, bundle, tmp_path)
     assert "best.npz" in written
@@ -272,7 +273,7 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     levels = [f"val_{level}_{what}" for level in ("fine", "coarse")
               for what in ("loss", "mAP")]  # fmt: skip
-    assert list(rows[0]) == ["epoch", "loss", *levels]
+    assert list(rows[0]) == ["epoch", "loss", "kept", *levels]
     assert training.is_trained(folder)
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfhier import losses
 from tfhier.augment import mixup
+from tfhier.experiment import Experiment
 from tfhier.layers import LogMel, SpecAugment
 from tfhier.taxonomy import Taxonomy
 from tfhier.train.trainer import Trainer
@@ -33,9 +34,13 @@ def body(taxonomy=TREE, *layers, shape=(UNITS,)) -> keras.Model:
     return keras.Model(inputs, outputs, name="body")
 
 
-def trainer_of(own, frontend=None, *, taxonomy=TREE, rate=0.5, **options) -> Trainer:
+def trainer_of(
+    own, frontend=None, *, taxonomy=TREE, rate=0.5, seed=0, **settings
+) -> Trainer:
     """A trainer with plain SGD: the change of a weight is `-rate` times gradient."""
-    trainer = Trainer(own, frontend, taxonomy=taxonomy, **options)
+    trainer = Trainer(
+        own, frontend, taxonomy=taxonomy, experiment=Experiment(**settings), seed=seed
+    )
     trainer.compile(
         optimizer=keras.optimizers.SGD(rate),
         loss=losses.masked(taxonomy),
@@ -183,7 +188,7 @@ def test_mixup_mixes_inputs_targets_and_weights(alpha, rng):
     trainer = trainer_of(own, mixup_alpha=alpha)
     trainer.reseed(0)
     twin = keras.random.SeedGenerator(0)
-    twin.state.assign(trainer.mixup_seeds.state)
+    twin.state.assign(trainer.augment_seeds.state)
     mixed = keras.tree.map_structure(np.asarray, mixup(*batch, alpha=alpha, seed=twin))
     kernel, bias = kernel_and_bias(own)
     loss, by_kernel, by_bias = by_hand(kernel, bias, mixed)
@@ -279,7 +284,7 @@ def test_draws_are_a_function_of_seed_and_epoch(kind, rng):
 def test_every_generator_has_draws_of_its_own():
     dropouts = [keras.layers.Dropout(0.5) for _ in range(2)]
     trainer = trainer_of(body(TREE, *dropouts), mixup_alpha=0.5)
-    generators = [trainer.mixup_seeds, *(item.seed_generator for item in dropouts)]
+    generators = [trainer.augment_seeds, *(item.seed_generator for item in dropouts)]
     trainer.reseed(0)
     states = [tuple(generator.state.numpy()) for generator in generators]
     assert len(set(states)) == 3

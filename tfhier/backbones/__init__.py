@@ -6,13 +6,31 @@ multiplier of its channel counts), `dropout_scale` (one of its dropout rates) an
 """
 
 from tfhier.backbones.mlp import mlp
+from tfhier.backbones.mobilenet import mobilenet_v1
 from tfhier.backbones.panns import cnn6, cnn10, cnn14
+from tfhier.backbones.resnet import resnet22
+from tfhier.backbones.wide_resnet import wide_resnet28
 
-BACKBONES = {"cnn6": cnn6, "cnn10": cnn10, "cnn14": cnn14, "mlp": mlp}
+BACKBONES = {
+    "cnn6": cnn6,
+    "cnn10": cnn10,
+    "cnn14": cnn14,
+    "mobilenet_v1": mobilenet_v1,
+    "resnet22": resnet22,
+    "wide_resnet28": wide_resnet28,
+    "mlp": mlp,
+}
 
-# The fewest frames and mels that the poolings of a network on maps leave something of.
-# Backbones that are not named take features of any shape.
-SMALLEST_MAP = {"cnn6": 16, "cnn10": 16, "cnn14": 32}
+# The fewest mel bands that the poolings of a network on maps leave something of; fewer
+# frames are padded. Backbones that are not named take features of any shape.
+SMALLEST_BANDS = {
+    "cnn6": 16,
+    "cnn10": 16,
+    "cnn14": 32,
+    "mobilenet_v1": 32,
+    "resnet22": 32,
+    "wide_resnet28": 1,
+}
 
 
 def describe() -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from keras import layers, ops
 
-from tfhier.backbones.panns import batch_norm
+from tfhier.backbones.blocks import batch_norm
 
 
 def mlp(

@@ -18,16 +18,10 @@ Layers are named after the published ones (`conv_block1_conv1`, `fc1`), so that 
 can be carried over by name.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
-from keras import layers, ops
-
-INITIALIZER = "glorot_uniform"
-
-
-def batch_norm(name: str) -> layers.BatchNormalization:
-    """Return a batch normalisation with PANNs' constants."""
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+from tfhier.backbones.blocks import conv_block, embed, enter, scaled
 
 
 def cnn6(
@@ -40,7 +34,8 @@ def cnn6(
     """CNN6: four blocks of one 5 x 5 convolution; 512 units.
 
     Args:
-        log_mel: Keras tensor (batch, frames, mels) with frames and mels >= 16.
+        log_mel: Keras tensor (batch, frames, mels) with mels >= 16. Fewer than 16
+            frames are padded with zeros behind `bn0`.
         width: float > 0. Multiplies every channel count.
         dropout_scale: float >= 0. Multiplies every dropout rate: a narrow network has
             little to drop.
@@ -88,7 +83,7 @@ def cnn14(
 ):
     """CNN14: six blocks of two 3 x 3 convolutions, the last not pooled; 2048 units.
 
-    Arguments as `cnn6`, with frames and mels >= 32.
+    Arguments as `cnn6`, with 32 frames and mels for its 16.
     """
     return _network(
         log_mel,
@@ -111,43 +106,15 @@ def _network(
     dropout_scale: float,
     augment: Callable | None,
 ):
-    """The common shape: bn0, blocks, pooling over the map, one linear layer."""
-    x = batch_norm("bn0")(log_mel)  # the last axis are the mel bands
-    if augment is not None:
-        x = augment(x)
-    x = ops.expand_dims(x, -1)  # (batch, frames, mels, 1)
+    """The common shape: entry, convolution blocks, pooled embedding."""
+    x = enter(log_mel, min_frames=math.prod(pools), augment=augment)
     for number, (units, pool) in enumerate(zip(channels, pools, strict=True), start=1):
-        x = _conv_block(
+        x = conv_block(
             x,
-            max(1, round(units * width)),
+            scaled(units, width),
             kernels,
             pool,
             0.2 * dropout_scale,
             name=f"conv_block{number}",
         )
-    x = ops.mean(x, axis=2)  # (batch, frames, channels)
-    x = ops.max(x, axis=1) + ops.mean(x, axis=1)  # (batch, channels)
-    x = layers.Dropout(0.5 * dropout_scale, name="dropout")(x)
-    units = max(1, round(channels[-1] * width))
-    return layers.Dense(
-        units, activation="relu", kernel_initializer=INITIALIZER, name="fc1"
-    )(x)
-
-
-def _conv_block(
-    x, units: int, kernels: Sequence[int], pool: int, dropout: float, *, name: str
-):
-    for number, kernel in enumerate(kernels, start=1):
-        x = layers.Conv2D(
-            units,
-            kernel,
-            padding="same",
-            use_bias=False,
-            kernel_initializer=INITIALIZER,
-            name=f"{name}_conv{number}",
-        )(x)
-        x = batch_norm(f"{name}_bn{number}")(x)
-        x = layers.Activation("relu", name=f"{name}_relu{number}")(x)
-    if pool > 1:
-        x = layers.AveragePooling2D(pool, name=f"{name}_pool")(x)
-    return layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return embed(x, scaled(channels[-1], width), dropout_scale=dropout_scale)

@@ -1,8 +1,9 @@
 """Input: data sets by name, and everything from files to batches.
 
-Each data set is a module with its card as docstring and `load(path)`, `embedded()`,
+Each data set is a module with its card as docstring and `load(path)`,
 `prepare(folder)`, `default_folder()`, `NAME`, `EMBEDDED_NAME` and `EMBEDDED_FEATURES`;
-it is imported when it is asked for.
+one with a stand-in also has `embedded()`, and without one an empty `EMBEDDED_NAME`.
+It is imported when it is asked for.
 """
 
 import importlib
@@ -15,7 +16,14 @@ from tfhier.errors import InputError, close_names
 if TYPE_CHECKING:
     from tfhier.data.clips import Clips
 
-DATASETS: dict[str, str] = {"openmic": "tfhier.data.openmic"}
+DATASETS: dict[str, str] = {
+    "openmic": "tfhier.data.openmic",
+    "primates": "tfhier.data.primates",
+    "esc50": "tfhier.data.esc50",
+    "esc10": "tfhier.data.esc10",
+    "gibbons": "tfhier.data.gibbons",
+    "folder": "tfhier.data.folder",
+}
 
 
 def module_of(name: str) -> ModuleType:
@@ -36,10 +44,18 @@ def find_clips(dataset: str, where: str) -> "Clips":
         dataset: str. Name of the data set.
         where: "auto" (the data set's folder, else its embedded stand-in), "embedded",
             or the path of a folder or file in the data set's layout.
+
+    Raises:
+        InputError: The data set is not there and has no stand-in, or does not load.
     """
     module = module_of(dataset)
     if stands_in(dataset, where):
-        return module.embedded()
+        if module.EMBEDDED_NAME:
+            return module.embedded()
+        raise InputError(
+            f"{module.NAME} has no embedded stand-in: give --data a folder or file of "
+            f"{dataset} (docs/data.md)."
+        )
     if where == "auto":
         return module.load(module.default_folder())
     return module.load(Path(where).expanduser())

@@ -72,40 +72,76 @@ class Bundle:
             digest.update(targets.tobytes() + observed.tobytes())
         return digest.hexdigest()[:16]
 
+    def num_folds(self, experiment: Experiment) -> int:
+        """Return the folds of the cross-validation, 0 for one split.
+
+        The experiment's number, or the data set's own folds where it has no other
+        split.
+        """
+        if experiment.num_folds or self.clips.folds is None:
+            return experiment.num_folds
+        return len(np.unique(self.clips.folds))
+
     def deal(self, experiment: Experiment, *, seed: int, fold: int) -> np.ndarray:
         """Return each clip's part: "train", "validation", "test" or "" for none.
 
         With the data set's own split, validation clips are taken from the training
-        clips, the same for every seed, so that settings are compared on equal terms.
-        With folds, fold number `fold` of `seed`'s division is the test part.
+        clips, the same for every seed, so that settings are compared on equal terms;
+        with `selection` "last" or "test" none are taken, and the data set's own go to
+        training. With folds, fold number `fold` of the data set's own, or of `seed`'s
+        division, is the test part. Clips of one group stay together.
 
         Raises:
             InputError: The data set has no split and the experiment no folds.
         """
-        targets, observed = self.labellings[self.taxonomy.fine]
         usable = np.flatnonzero(self.usable)
         parts = np.where(self.usable, self.clips.parts, "").astype("<U10")
-        if experiment.num_folds:
-            number = splits.folds(
-                targets[usable],
-                observed[usable],
-                num_folds=experiment.num_folds,
-                seed=seed,
-            )
+        if self.num_folds(experiment):
+            number = self._fold_numbers(experiment, usable, seed=seed)
             parts[usable] = np.where(number == fold, "test", "train")
         self._check_part(parts, "train")
-        if not (parts == "validation").any():
+        if experiment.selection != "validation":
+            parts[parts == "validation"] = "train"
+        elif not (parts == "validation").any():
             training = np.flatnonzero(parts == "train")
-            held_out = splits.stratified(
-                targets[training],
-                observed[training],
-                fraction=experiment.validation_fraction,
-                seed=seed if experiment.num_folds else 0,
-            )
+            try:
+                held_out = splits.stratified(
+                    *self._fine(training),
+                    fraction=experiment.validation_fraction,
+                    seed=seed if self.num_folds(experiment) else 0,
+                    groups=self._groups(training),
+                )
+            except InputError as error:
+                raise InputError(
+                    f"No training clips of {self.clips.name} can be held out for "
+                    f"validation: {error} Or train without: --set selection=last"
+                ) from None
             parts[training[held_out]] = "validation"
-        for part in ("train", "validation", "test"):
+        needed = {"train", "test", experiment.selection} - {"last"}
+        for part in sorted(needed):
             self._check_part(parts, part)
         return parts
+
+    def _fold_numbers(
+        self, experiment: Experiment, rows: np.ndarray, *, seed: int
+    ) -> np.ndarray:
+        """Return the fold of some clips, counted from 0."""
+        if not experiment.num_folds:
+            return np.unique(self.clips.folds, return_inverse=True)[1][rows]
+        return splits.folds(
+            *self._fine(rows),
+            num_folds=experiment.num_folds,
+            seed=seed,
+            groups=self._groups(rows),
+        )
+
+    def _fine(self, rows: np.ndarray) -> Labelling:
+        """Return targets and observed of the finest level for some clips."""
+        targets, observed = self.labellings[self.taxonomy.fine]
+        return targets[rows], observed[rows]
+
+    def _groups(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.clips.groups is None else self.clips.groups[rows]
 
     def _check_part(self, parts: np.ndarray, part: str) -> None:
         """Raise an InputError for a part without clips or without observed labels."""
@@ -147,7 +183,7 @@ def build(
             cannot be read.
     """
     clips = _in_order(clips, taxonomy)
-    notes: list[str] = []
+    notes = list(clips.notes)
     if experiment.features:
         source: Source = Features(_features(clips, experiment.features))
         clip_samples = 0
@@ -170,6 +206,7 @@ def build(
             sample_rate=sample_rate,
             seconds=seconds,
             folder=cache_folder("waveforms"),
+            spans=clips.spans,
             skip_bad=skip_bad,
         )
         clip_samples = source.samples.shape[1]

@@ -24,6 +24,9 @@ Kind = Literal["published", "embedded", "other"]
 
 PARTS = ("train", "validation", "test")
 
+# Optional columns of one value a clip.
+_ORIGIN = {"groups": np.str_, "folds": np.integer, "conditions": np.str_}
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Clips:
@@ -44,6 +47,14 @@ class Clips:
             them, or None. For evaluation only.
         max_seconds: float or None. Length of the longest clip, where it is known, so
             that no more than that is padded.
+        spans: float array (N, 2), start and end of every clip in its file in seconds,
+            0 <= start < end; or None where a clip is a whole file.
+        groups: str array (N,) or None. What a clip was cut or recorded from: clips of
+            one group are never divided between training, validation and test.
+        folds: int array (N,) or None. The data set's own cross-validation folds.
+        conditions: str array (N,) or None. What figures of test clips are also broken
+            down by, such as "10 dB"; "" for none.
+        notes: Tuple of str. What the loader left out or decided, in sentences.
 
     Raises:
         InputError: A field's shape, type or content does not fit; the message names the
@@ -61,6 +72,11 @@ class Clips:
     features: dict[str, np.ndarray] = field(default_factory=dict)
     truth: np.ndarray | None = None
     max_seconds: float | None = None
+    spans: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    folds: np.ndarray | None = None
+    conditions: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.kind not in get_args(Kind):
@@ -88,6 +104,24 @@ class Clips:
         if self.truth is not None:
             self._check_array("truth", self.truth, size, None)
             self._check_binary("truth", self.truth)
+        self._check_origin(size[0])
+
+    def _check_origin(self, num_clips: int) -> None:
+        """Check what says where clips come from."""
+        if self.spans is not None:
+            self._check_array("spans", self.spans, (num_clips, 2), np.floating)
+            start, end = self.spans.T
+            wrong = np.flatnonzero(~((start >= 0) & (end > start) & np.isfinite(end)))
+            if wrong.size:
+                raise self._fault(
+                    "spans",
+                    "0 <= start < end, in seconds",
+                    f"{self.spans[wrong[0]].tolist()} for {self.keys[wrong[0]]}",
+                )
+        for name, kind in _ORIGIN.items():
+            values = getattr(self, name)
+            if values is not None:
+                self._check_array(name, values, (num_clips,), kind)
 
     def _check_keys(self) -> None:
         self._check_array("keys", self.keys, (len(self.keys),), np.str_)
@@ -158,6 +192,11 @@ class Clips:
             paths=None if self.paths is None else tuple(self.paths[i] for i in which),
             features={name: values[which] for name, values in self.features.items()},
             truth=None if self.truth is None else self.truth[which],
+            spans=None if self.spans is None else self.spans[which],
+            **{
+                name: None if values is None else values[which]
+                for name, values in ((n, getattr(self, n)) for n in _ORIGIN)
+            },
         )
 
     def indices(self, part: str) -> np.ndarray:

@@ -10,13 +10,15 @@ import http.client
 import os
 import shutil
 import ssl
+import stat
 import tarfile
 import tempfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
@@ -34,6 +36,15 @@ _DROPPED = (
     TimeoutError,
     ssl.SSLError,
 )
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError,
+    # Of zip archives: an unknown compression, a password.
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+class _HostileError(Exception):
+    """A member of an archive that is no file or folder within it."""
 
 
 def fetch(
@@ -210,12 +221,13 @@ def _receive(url: str, part: Path, *, size: int | None) -> None:
 
 
 def unpack(archive: str | Path, folder: str | Path) -> Path:
-    """Unpack a .tar.gz into a new folder, whole or not at all.
+    """Unpack a .tar.gz or .zip into a new folder, whole or not at all.
 
     An archive whose content lies in one top folder becomes `folder` without it.
 
     Args:
-        archive: str or Path. A tar file, compressed with gzip.
+        archive: str or Path. A tar file, compressed with gzip, or a zip file; its
+            content tells which.
         folder: str or Path. The folder to make; it may exist if it is empty.
 
     Returns:
@@ -237,13 +249,15 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
         content = Path(temporary, "content")
         content.mkdir()
         try:
-            _extract(archive, content)
-        except tarfile.FilterError as error:
+            with open(archive, "rb") as file:
+                is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            (_extract_zip if is_zip else _extract_tar)(archive, content)
+        except (tarfile.FilterError, _HostileError) as error:
             raise InputError(
                 f"{archive} was not unpacked: it would write outside its folder "
                 f"({error}). It is not the published archive; remove it."
             ) from None
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        except _BROKEN as error:
             raise InputError(
                 f"{archive} could not be unpacked: {error}. If the file is broken, "
                 "remove it and download it again."
@@ -255,7 +269,7 @@ def unpack(archive: str | Path, folder: str | Path) -> Path:
     return folder
 
 
-def _extract(archive: Path, content: Path) -> None:
+def _extract_tar(archive: Path, content: Path) -> None:
     with (
         open(archive, "rb") as raw,
         tarfile.open(fileobj=raw, mode="r|gz") as members,
@@ -273,3 +287,37 @@ def _extract(archive: Path, content: Path) -> None:
                 raise tarfile.AbsolutePathError(member)
             members.extract(member, content, filter="data")
             progress.update(raw.tell() - progress.n)
+
+
+def _extract_zip(archive: Path, content: Path) -> None:
+    with zipfile.ZipFile(archive) as members:
+        total = sum(member.file_size for member in members.infolist())
+        free = shutil.disk_usage(content).free
+        if total > free:
+            raise InputError(
+                f"{content.parent.parent} has {free / 1e9:.2f} GB free; the content of "
+                f"{archive.name} needs {total / 1e9:.2f} GB. Make room, or choose "
+                "another folder."
+            )
+        for member in members.infolist():
+            _check_member(member)
+        with tqdm(
+            total=total,
+            desc=f"unpacking {archive.name}",
+            unit="B",
+            unit_scale=True,
+            disable=None,
+        ) as progress:
+            for member in members.infolist():
+                members.extract(member, content)
+                progress.update(member.file_size)
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    """Refuse what zipfile would only rename (a path) or write as a file (a link)."""
+    name = PurePosixPath(member.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts:
+        raise _HostileError(f"'{member.filename}' is outside of it")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _HostileError(f"'{member.filename}' is a link or a device")

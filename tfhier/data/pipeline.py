@@ -1,8 +1,8 @@
 """Batches for training and scoring, as tf.data.
 
-Training order is a pure function of (seed, step): every epoch is a fresh permutation,
-made without state by `tf.random.experimental.index_shuffle`. Training can therefore
-begin at any epoch and see exactly what an uninterrupted run would have seen.
+Training order is a pure function of (seed, step), see `tfhier.data.sampling`. Training
+can therefore begin at any epoch and see exactly what an uninterrupted run would have
+seen.
 
 A *source* gives one array a clip: decoded waveforms (`Waveforms`) or precomputed
 features (`Features`). Both have `fetch(indices, offsets=, num_samples=)`.
@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfhier.data.sampling import sampler
 from tfhier.taxonomy import Labelling
 
 
@@ -53,6 +54,9 @@ def training_batches(
     num_epochs: int,
     crop_samples: int = 0,
     lengths: np.ndarray | None = None,
+    sampling: str = "uniform",
+    steps: int = 0,
+    noise_rows: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Return shuffled batches of (inputs, targets, weights) for some epochs.
 
@@ -61,22 +65,35 @@ def training_batches(
         rows: int array (n,). The training clips' rows in the source.
         labellings: Dict of level -> (targets, observed), both (clips of the source,
             labels).
-        batch_size: int. An epoch has `steps_per_epoch(n, batch_size)` batches; the rest
-            of the permutation is left out, another rest in every epoch.
-        seed: int. Decides order and crops.
+        batch_size: int. A pass over the clips has `steps_per_epoch(n, batch_size)`
+            batches; the rest of the permutation is left out, another in every pass.
+        seed: int. Decides order, crops and noise.
         first_epoch: int >= 0. Epoch to begin with.
         num_epochs: int. Epoch to stop before.
         crop_samples: int > 0 to take random crops of that length.
         lengths: int array (clips of the source,). Samples of sound of every clip: a
             crop is taken from these and not from the zeros after them, unless the sound
             is shorter than the crop. Defaults to None: all clips are full.
+        sampling: Name of a sampler; labels count on the finest level, where observed.
+        steps: int. Batches of an epoch. Defaults to 0: a pass.
+        noise_rows: int array (m,). Rows of the source to draw noise from. Defaults to
+            None: no noise.
 
     Returns:
         Dataset of tuples (inputs float32, {level: targets}, {level: weights}); weights
-        are 1.0 where observed and 0.0 elsewhere.
+        are 1.0 where observed and 0.0 elsewhere. With noise, inputs are a pair of
+        (clips, noise) of one shape.
     """
-    steps = steps_per_epoch(len(rows), batch_size)
+    steps_of_pass = steps_per_epoch(len(rows), batch_size)
+    steps = steps or steps_of_pass
     batch_size = min(batch_size, len(rows))
+    finest, known = next(iter(labellings.values()))
+    order = sampler(
+        sampling,
+        known[rows] & (finest[rows] > 0),
+        pass_length=steps_of_pass * batch_size,
+        seed=seed,
+    )
     rows_in_graph = tf.constant(rows, tf.int64)
     shape = source.fetch(rows[:1]).shape[1:]
     if crop_samples:
@@ -85,23 +102,32 @@ def training_batches(
         num_starts = tf.constant(np.maximum(lengths - crop_samples, 0) + 1, tf.int64)
 
     def draw(step):
-        epoch, position = step // steps, step % steps
-        places = position * batch_size + tf.range(batch_size, dtype=tf.int64)
-        shuffled = tf.random.experimental.index_shuffle(
-            places,
-            seed=tf.stack([tf.cast(seed, tf.int64), epoch]),
-            max_index=len(rows) - 1,
-        )
-        indices = tf.gather(rows_in_graph, shuffled)
+        """Return the rows of a step's clips."""
+        places = order(step * batch_size + tf.range(batch_size, dtype=tf.int64))
+        return tf.gather(rows_in_graph, places)
+
+    def crop(indices, step):
+        """Return where the crops of some clips begin."""
         if not crop_samples:
-            return indices, tf.zeros((batch_size,), tf.int64)
+            return tf.zeros((batch_size,), tf.int64)
         drawn = tf.random.stateless_uniform(
             (batch_size,),
             seed=tf.stack([tf.cast(seed, tf.int64), step]),
             maxval=shape[0] - crop_samples + 1,
             dtype=tf.int64,
         )
-        return indices, drawn % tf.gather(num_starts, indices)
+        return drawn % tf.gather(num_starts, indices)
+
+    def draw_noise(step):
+        """Return the rows of a step's noise, any of them at any time."""
+        drawn = tf.random.stateless_uniform(
+            (batch_size,),
+            # Another stream than that of the crops, whose second numbers are >= 0.
+            seed=tf.stack([tf.cast(seed, tf.int64), -1 - step]),
+            maxval=len(noise_rows),
+            dtype=tf.int64,
+        )
+        return tf.gather(tf.constant(noise_rows, tf.int64), drawn)
 
     def read(indices, offsets):
         if crop_samples:
@@ -115,10 +141,17 @@ def training_batches(
         for level, pair in labellings.items()
     }
 
+    def sound(indices, step):
+        inputs = tf.numpy_function(
+            read, [indices, crop(indices, step)], tf.float32, stateful=False
+        )
+        return tf.ensure_shape(inputs, batch_shape)
+
     def assemble(step):
-        indices, offsets = draw(step)
-        inputs = tf.numpy_function(read, [indices, offsets], tf.float32, stateful=False)
-        inputs = tf.ensure_shape(inputs, batch_shape)
+        indices = draw(step)
+        inputs = sound(indices, step)
+        if noise_rows is not None:
+            inputs = (inputs, sound(draw_noise(step), step))
         return (
             inputs,
             {level: tf.gather(table, indices) for level, table in targets.items()},
@@ -133,7 +166,7 @@ def training_batches(
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:
-    """Return the batches of an epoch: whole ones only, but at least one."""
+    """Return the batches of a pass over clips: whole ones only, but at least one."""
     return max(1, num_clips // batch_size)
 
 

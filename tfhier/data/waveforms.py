@@ -31,7 +31,7 @@ from tfhier.errors import InputError
 FULL_SCALE = 32767
 
 _FORMAT = 2  # part of the fingerprint: a new number decodes every set again
-_BATCH = 256  # clips between two records of what is done
+_BATCH = 256  # files between two records of what is done
 _ROUNDING = 1  # resampling rounds the length: one sample is no difference
 _logger = logging.getLogger(__name__)
 
@@ -120,12 +120,13 @@ def decode(
     sample_rate: int,
     seconds: float,
     folder: Path,
+    spans: np.ndarray | None = None,
     skip_bad: bool = False,
     num_workers: int | None = None,
 ) -> Waveforms:
     """Decode the clips of a data set into one file, or open it if it is there.
 
-    A call that was killed goes on where it was: every 256 clips what is done is
+    A call that was killed goes on where it was: every 256 files what is done is
     recorded. A second process that wants the same set waits for the first. The bytes
     written do not depend on `num_workers`.
 
@@ -135,6 +136,9 @@ def decode(
         sample_rate: int > 0. Rate in Hz of the rows.
         seconds: float > 0. Length of a row.
         folder: Path. Where the set is kept; made if it is missing.
+        spans: float array (clips, 2). Start and end of every clip in its file, in
+            seconds; a file with several clips is decoded once. Defaults to None: a clip
+            is a whole file.
         skip_bad: bool. Whether a file that `audio.read` refuses is left as a row of
             zeros and listed in `bad`, instead of stopping.
         num_workers: int > 0 or None. Threads; None: one for each core.
@@ -156,7 +160,7 @@ def decode(
             f" sample_rate={sample_rate}, seconds={seconds}."
         )
     folder = Path(folder)
-    place = folder / _fingerprint(paths, sample_rate, num_samples)
+    place = folder / _fingerprint(paths, spans, sample_rate, num_samples)
     shape = (len(paths), num_samples)
     if not _is_complete(place):
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +169,7 @@ def decode(
                 _check_room(place, shape)
                 _decode_all(
                     paths,
+                    spans,
                     place=place,
                     sample_rate=sample_rate,
                     num_samples=num_samples,
@@ -201,7 +206,12 @@ def _check_keys(paths: Sequence[Path], keys: Sequence[str]) -> None:
         )
 
 
-def _fingerprint(paths: Sequence[Path], sample_rate: int, num_samples: int) -> str:
+def _fingerprint(
+    paths: Sequence[Path],
+    spans: np.ndarray | None,
+    sample_rate: int,
+    num_samples: int,
+) -> str:
     """Name a set by its settings and its files, as 16 hexadecimal digits."""
     stamps = []
     for path in paths:
@@ -210,7 +220,10 @@ def _fingerprint(paths: Sequence[Path], sample_rate: int, num_samples: int) -> s
         stat = path.stat() if readable else None
         size, changed = (stat.st_size, stat.st_mtime_ns) if stat else (-1, -1)
         stamps.append([os.fspath(path), size, changed])
-    content = json.dumps([_FORMAT, int(sample_rate), num_samples, stamps])
+    settings = [_FORMAT, int(sample_rate), num_samples, stamps]
+    if spans is not None:
+        settings.append(np.asarray(spans).tolist())
+    content = json.dumps(settings)
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -247,6 +260,7 @@ def _check_room(place: Path, shape: tuple[int, int]) -> None:
 
 def _decode_all(
     paths: Sequence[Path],
+    spans: np.ndarray | None,
     *,
     place: Path,
     sample_rate: int,
@@ -259,37 +273,47 @@ def _decode_all(
     rows, lengths = _open_partial(partial, record, shape=(len(paths), num_samples))
     bad: dict[int, str] = {}
 
-    def decode_row(row: int) -> int | audio.AudioError:
-        """Store a clip; return its length in samples, or why it has none."""
-        try:
-            waveform, _ = audio.read(paths[row], sample_rate=sample_rate)
-        except audio.AudioError as error:
-            return error
-        _store(waveform, rows[row])
-        return len(waveform)
+    rows_of: dict[Path, list[int]] = {}
+    for row in np.flatnonzero(np.asarray(lengths) == 0).tolist():
+        rows_of.setdefault(paths[row], []).append(row)
+    todo = list(rows_of)
 
-    todo = np.flatnonzero(np.asarray(lengths) == 0).tolist()
+    def decode_file(path: Path) -> list[tuple[int, int | audio.AudioError]]:
+        """Store the clips of a file; return for each its length, or what is wrong."""
+        try:
+            waveform, _ = audio.read(path, sample_rate=sample_rate)
+        except audio.AudioError as error:
+            return [(row, error) for row in rows_of[path]]
+        results = []
+        for row in rows_of[path]:
+            clip = (
+                waveform if spans is None else _cut(waveform, spans[row], sample_rate)
+            )
+            _store(clip, rows[row])
+            results.append((row, len(clip) or _outside(path, spans[row])))
+        return results
+
     with (
         ThreadPoolExecutor(num_workers) as pool,
         tqdm.tqdm(
             total=len(paths),
-            initial=len(paths) - len(todo),
+            initial=len(paths) - sum(map(len, rows_of.values())),
             desc="decode",
             unit="clip",
             disable=None,
         ) as progress,
     ):
         for at in range(0, len(todo), _BATCH):
-            batch = todo[at : at + _BATCH]
-            results = list(pool.map(decode_row, batch))
+            batch = list(pool.map(decode_file, todo[at : at + _BATCH]))
+            results = [result for of_file in batch for result in of_file]
             rows.flush()  # first the samples, then the word that they are there
-            for row, result in zip(batch, results, strict=True):
+            for row, result in results:
                 if isinstance(result, audio.AudioError):
                     bad[row] = str(result).removeprefix(f"{paths[row]}: ")
                 else:
                     lengths[row] = result
             lengths.flush()
-            progress.update(len(batch))
+            progress.update(len(results))
             if bad and not skip_bad:
                 row = min(bad)
                 num_good = np.count_nonzero(np.asarray(lengths))
@@ -311,6 +335,19 @@ def _open_partial(
     else:
         rows = np.lib.format.open_memmap(partial, "r+")
     return rows, np.memmap(record, np.int64, "r+", shape=(shape[0],))
+
+
+def _cut(waveform: np.ndarray, span: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return a stretch of a file, given in seconds; empty if it lies outside."""
+    start, end = np.rint(np.asarray(span) * sample_rate).astype(int)
+    return waveform[start:end]
+
+
+def _outside(path: Path, span: np.ndarray) -> audio.AudioError:
+    return audio.AudioError(
+        f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was to be "
+        "cut. Correct the table of selections."
+    )
 
 
 def _store(waveform: np.ndarray, row: np.ndarray) -> None:

@@ -22,7 +22,7 @@ class LogMel(keras.layers.Layer):
     computes in float32 under any dtype policy.
 
     It agrees with librosa's float64 to 1e-3 dB wherever a mel cell lies less than 60 dB
-    below the loudest cell of its frame (both named front ends, music). Farther down it
+    below the loudest cell of its frame (all named front ends, music). Farther down it
     may not: the DFT's float32 sums over the window round by a share of the loudest.
 
     Args:
@@ -102,7 +102,11 @@ class LogMel(keras.layers.Layer):
             max_hertz=max_hertz,
             scale=scale,
         )
-        used = bank.any(axis=1)  # bins outside all bands need no kernel
+        inside = np.flatnonzero(bank.any(axis=1))
+        self._first_bin = int(inside[0])
+        # Bins outside all bands need no kernel.
+        used = np.zeros(len(bank), bool)
+        used[inside[0] : inside[-1] + 1] = True
         self._bank = bank[used]  # (bins, mels)
         self._kernel = self._dft_kernel(used)  # (num_fft, 1, 2 * bins)
 
@@ -133,6 +137,15 @@ class LogMel(keras.layers.Layer):
             )
 
     def call(self, waveform):
+        return self.from_power(self.power(waveform))
+
+    @property
+    def first_bin(self) -> int:
+        """DFT bin of the first that `power` gives."""
+        return self._first_bin
+
+    def power(self, waveform):
+        """Return the power spectrum (batch, frames, bins) of the bins inside bands."""
         half = self.num_fft // 2
         waveform = ops.cast(waveform, "float32")
         padded = ops.pad(waveform, [[0, 0], [half, half]], mode="reflect")
@@ -144,7 +157,10 @@ class LogMel(keras.layers.Layer):
             data_format="channels_last",
         )  # (batch, frames, 2 * bins)
         real, imaginary = ops.split(spectrum, 2, axis=-1)
-        power = ops.square(real) + ops.square(imaginary)
+        return ops.square(real) + ops.square(imaginary)
+
+    def from_power(self, power):
+        """Return the log-mel (batch, frames, mels) of a power spectrum."""
         mels = ops.matmul(power, ops.convert_to_tensor(self._bank))
         decibels = 10.0 / np.log(10.0)
         return decibels * ops.log(ops.maximum(mels, self.floor))

@@ -7,18 +7,20 @@ import numpy as np
 
 from tfhier import compare, console, plots
 from tfhier.files import write_json, write_text
-from tfhier.metrics import MACRO
+from tfhier.metrics import shown
 from tfhier.report.page import (
     PARTS,
-    READING,
     Cell,
+    columns_of,
     file_name,
     nan_for_none,
     page,
     picture,
     plain,
+    reading,
     results,
     section,
+    spans,
     table,
     text,
     violations,
@@ -43,7 +45,7 @@ def write(folder: Path, title: str, summaries: Sequence[dict]) -> Path:
         sections.append(section("Differences", *_differences(numbers)))
     sections += [
         section("Spread over runs", *_spread(folder, summaries)),
-        section("How to read this", *map(text, READING)),
+        section("How to read this", *map(text, reading(summaries))),
         section("What was run", *_listed(summaries)),
     ]
     path = folder / "report.html"
@@ -71,12 +73,12 @@ def numbers_of(title: str, summaries: Sequence[dict]) -> dict:
         for name, summary in by_name.items()
         if reference is not None and name != reference["experiment"]
     }
-    kept = ("row", "paper", "test", "test_truth")
+    kept = ("row", "paper", "test", "test_truth", "test_live", "conditions")
     return {
         "title": title,
         "data": summaries[0]["data"],
         "baseline": None if reference is None else reference["experiment"],
-        "interval": interval_meaning(summaries[0]["settings"]["num_folds"]),
+        "interval": interval_meaning(summaries[0]["num_folds"]),
         "yardsticks": summaries[0]["yardsticks"],
         "experiments": {
             name: {
@@ -116,15 +118,15 @@ def _differences(numbers: dict) -> list[str]:
     """Paired differences to the baseline in points, a table a part."""
     pieces = [text(f"In points, minus {numbers['baseline']}. {numbers['interval']}")]
     for part, by_name in numbers["differences"].items():
-        levels = list(numbers["experiments"][numbers["baseline"]][part])
+        columns = columns_of(numbers["experiments"][numbers["baseline"]][part])
         rows = []
         for name, found in by_name.items():
-            figures = [found[level][m] for level in levels for m in MACRO if found]
+            figures = [found[level][metric] for level, metric in columns if found]
             cells = [_difference(figure) for figure in figures]
             pairs = str(figures[0]["num_pairs"]) if figures else "no run in common"
-            rows.append([name, pairs, *(cells or [""] * len(levels) * len(MACRO))])
-        metrics = [plots.METRIC_NAMES[metric] for _ in levels for metric in MACRO]
-        above = [("", 2), *((level, len(MACRO)) for level in levels)]
+            rows.append([name, pairs, *(cells or [""] * len(columns))])
+        metrics = [plots.METRIC_NAMES[metric] for _, metric in columns]
+        above = [("", 2), *spans(columns)]
         pieces.append(text(PARTS[part], "h3"))
         pieces.append(table(["experiment", "pairs", *metrics], rows, above=above))
     return pieces
@@ -151,16 +153,17 @@ def _spread(folder: Path, summaries: Sequence[dict]) -> list[str]:
             "none. Against the observed labels."
         )
     ]
-    for level in summaries[0]["test"]:
+    for level, figures in summaries[0]["test"].items():
+        metrics = shown(figures)
         groups = {
             summary[key]: {
                 metric: [run["test"][level][metric] for run in summary["runs"]]
-                for metric in MACRO
+                for metric in metrics
             }
             for summary in summaries
         }
         figure = plots.box_plots(
-            groups, level=level, reference=(reference or [None])[0]
+            groups, level=level, metrics=metrics, reference=(reference or [None])[0]
         )
         path = folder / "plots" / f"runs_{file_name(level)}.png"
         pieces.append(picture(figure, path))

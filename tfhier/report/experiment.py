@@ -13,9 +13,9 @@ import numpy as np
 from tfhier import explain, plots
 from tfhier.data.bundle import Bundle
 from tfhier.files import read_json, write_text
-from tfhier.metrics import MACRO
+from tfhier.report.decisions import conditions, confusions, embeddings
 from tfhier.report.page import (
-    READING,
+    columns_of,
     decimals,
     file_name,
     nan_for_none,
@@ -23,8 +23,10 @@ from tfhier.report.page import (
     percent,
     picture,
     plain,
+    reading,
     results,
     section,
+    spans,
     table,
     text,
 )
@@ -49,13 +51,16 @@ def write(folder: Path, bundle: Bundle) -> Path:
     name, data = summary["experiment"], summary["data"]["name"]
     sections = [
         section("Results", *results([summary])),
-        section("How to read this", *map(text, READING)),
+        section("How to read this", *map(text, reading([summary]))),
         section("What was run", *_what_was_run(summary)),
         section("Settings", *_settings(summary)),
         section("How the setting was chosen", *_choice(summary, bundle.taxonomy.fine)),
         section("Data", *_data(summary, bundle)),
         section("Learning curves", *_curves(folder, histories, bundle.taxonomy.levels)),
         section("Labels", *_labels(folder, summary)),
+        section("Decisions", *confusions(folder, summary)),
+        section("Conditions", *conditions(folder, summary, bundle)),
+        section("Embeddings", *embeddings(folder, summary, bundle)),
         section("Attention", *_attention(folder, bundle)),
         section("Runs", *_runs(summary, histories, bundle.taxonomy.fine)),
     ]
@@ -141,11 +146,15 @@ def _data(summary: dict, bundle: Bundle) -> list[str]:
     rows = [("data set", data["name"]), ("clips", f"{data['num_clips']:,}")]
     if not settings["features"]:
         rows.append(("clip length", f"{settings['clip_seconds']:g} s"))
-    if settings["num_folds"]:
-        rows.append(("division", f"cross-validation in {settings['num_folds']} folds"))
+    if summary["num_folds"]:
+        rows.append(("division", f"cross-validation in {summary['num_folds']} folds"))
     else:
         held = f"{100 * settings['validation_fraction']:.0f} % of them for validation"
-        if (bundle.clips.parts == "validation").any():
+        if settings["selection"] == "last":
+            held = "none held out: the last epoch was kept"
+        elif settings["selection"] == "test":
+            held = "none held out: the epoch was chosen ON THE TEST CLIPS"
+        elif (bundle.clips.parts == "validation").any():
             held = "validation clips are the data set's own"
         rows.append(("training clips", f"{data['num_train']:,} ({held})"))
         rows.append(("test clips", f"{data['num_test']:,}"))
@@ -163,10 +172,7 @@ def _data(summary: dict, bundle: Bundle) -> list[str]:
 def _curves(folder: Path, histories: Mapping[str, list], levels) -> list[str]:
     if not histories:
         return []
-    note = (
-        "A line a run. The dots mark the epoch that was kept: the one with the lowest "
-        f"validation loss of the {levels[0]} labels."
-    )
+    note = "A line a run. The dots mark the epoch that was kept."
     figure = plots.learning_curves(histories, levels=levels)
     return [text(note), picture(figure, folder / "plots" / "learning_curves.png")]
 
@@ -185,7 +191,10 @@ def _labels(folder: Path, summary: dict) -> list[str]:
             yardstick=best,
             yardstick_name=yardstick,
         )
-        columns = ("average_precision", "roc_auc", "f1", "threshold")
+        is_decided = "uar" in runs[0]["test"][level]
+        columns = ["average_precision", "roc_auc", "f1", "threshold"]
+        if is_decided:
+            columns.append("recall")
         rows = [
             [
                 label,
@@ -198,8 +207,8 @@ def _labels(folder: Path, summary: dict) -> list[str]:
             for label in per_label[0]
         ]
         header = [
-            level, "AP (%)", "ROC-AUC (%)", "F1 (%)", "threshold (%)", "positive",
-            "negative",
+            level, "AP (%)", "ROC-AUC (%)", "F1 (%)", "threshold (%)",
+            *(["recall (%)"] if is_decided else []), "positive", "negative",
         ]  # fmt: skip
         pieces += [
             text(f"Level {level}", "h3"),
@@ -286,19 +295,20 @@ def _example(folder: Path, number: int, example: dict, taxonomy: Taxonomy) -> li
 
 
 def _runs(summary: dict, histories: Mapping[str, list], fine: str) -> list[str]:
-    levels = list(summary["test"])
+    columns = columns_of(summary["test"])
     rows = []
     for run in summary["runs"]:
         history = histories.get(run["folder"])
         epoch = "-"
         if history:
-            epoch = f"{plots.best_epoch(history, fine=fine) + 1} of {len(history)}"
-        figures = [percent(run["test"][level][m]) for level in levels for m in MACRO]
-        loss = decimals(run["validation"][fine]["loss"])
+            epoch = f"{plots.best_epoch(history) + 1} of {len(history)}"
+        figures = [percent(run["test"][level][metric]) for level, metric in columns]
+        held = run.get("validation")
+        loss = decimals(held[fine]["loss"]) if held else "none held out"
         rows.append([run["folder"], str(run["seed"]), epoch, loss, *figures])
-    metrics = [plots.METRIC_NAMES[metric] for _ in levels for metric in MACRO]
+    metrics = [plots.METRIC_NAMES[metric] for _, metric in columns]
     header = ["folder", "seed", "best epoch", f"validation loss, {fine}", *metrics]
-    above = [("", 4), *((f"test, {level} (%)", len(MACRO)) for level in levels)]
+    above = [("", 4), *((f"test, {level} (%)", n) for level, n in spans(columns))]
     best = [run["folder"] for run in summary["runs"]].index(summary["best_run"])
     note = "Marked: the run with the lowest validation loss."
     return [text(note), table(header, rows, above=above, marked=[best])]

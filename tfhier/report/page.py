@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfhier import console, data, plots
+from tfhier import console, data, figures, plots
 from tfhier.files import replacing
-from tfhier.metrics import MACRO
+from tfhier.metrics import shown
 
 # Text, or text with a small second line.
 Cell = str | tuple[str, str]
@@ -107,7 +107,7 @@ def text(text: str, tag: str = "p") -> str:
 
 def picture(figure: Figure, path: Path, *, dpi: int = 150) -> str:
     """Write a figure as a file and return it as an image that the page carries."""
-    png = plots.to_png(figure, dpi=dpi)
+    png = figures.to_png(figure, dpi=dpi)
     with replacing(path) as temporary:
         temporary.write_bytes(png)
     source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
@@ -174,6 +174,7 @@ def plain(value: object) -> str:
 PARTS = {
     "test": "Against the observed labels",
     "test_truth": "Against the full truth",
+    "test_live": "Live weights, without the moving average",
 }
 
 
@@ -198,31 +199,43 @@ READING = (
 )
 
 
+DECISIONS = (
+    "Labels that exclude each other: a clip is decided for the label with the highest "
+    "score. UAR, the unweighted average recall, is the mean of the labels' recalls; "
+    "accuracy is the share of clips decided right; the parent error is the share of "
+    "clips decided for a label of another parent."
+)
+
+
+def reading(summaries: Sequence[dict]) -> list[str]:
+    """What a reader must know to read the figures, a sentence or two a paragraph."""
+    is_decided = any("uar" in found for found in summaries[0]["test"].values())
+    return [*READING, DECISIONS] if is_decided else list(READING)
+
+
 def results(summaries: Sequence[dict]) -> list[str]:
     """Yardstick and experiments, every level and metric, a table a part."""
     pieces = []
     for part, title in PARTS.items():
         if not all(part in summary for summary in summaries):
             continue
-        levels = list(summaries[0][part])
+        columns = columns_of(summaries[0][part])
         rows = [
-            [f"yardstick: {name}", *_figures(found[part], {})]
+            [f"yardstick: {name}", *_figures(found[part], {}, columns)]
             for name, found in summaries[0]["yardsticks"].items()
+            if part in found
         ]
         for summary in summaries:
             # The paper's figures are against observed labels too, never the full truth.
             paper = summary["paper"] if part == "test" else {}
             name = (summary["row"] or summary["experiment"], summary["experiment"])
-            rows.append([name, *_figures(summary[part], paper)])
+            rows.append([name, *_figures(summary[part], paper, columns)])
         pieces.append(text(title, "h3"))
         pieces.append(
             table(
-                [
-                    "%",
-                    *(plots.METRIC_NAMES[metric] for _ in levels for metric in MACRO),
-                ],
+                ["%", *(plots.METRIC_NAMES[metric] for _, metric in columns)],
                 rows,
-                above=[("", 1), *((level, len(MACRO)) for level in levels)],
+                above=[("", 1), *spans(columns)],
             )
         )
     rates = [
@@ -234,17 +247,35 @@ def results(summaries: Sequence[dict]) -> list[str]:
     return pieces
 
 
-def _figures(levels: Mapping[str, dict], paper: Mapping[str, dict]) -> list[Cell]:
+def columns_of(figures_of_part: Mapping[str, dict]) -> list[tuple[str, str]]:
+    """The (level, metric) that tables show of a part of a summary, or of a run."""
+    return [
+        (level, metric)
+        for level, found in figures_of_part.items()
+        for metric in shown(found)
+    ]
+
+
+def spans(columns: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """Each level with its number of columns, for a header above them."""
+    levels = [level for level, _ in columns]
+    return [(level, levels.count(level)) for level in dict.fromkeys(levels)]
+
+
+def _figures(
+    levels: Mapping[str, dict],
+    paper: Mapping[str, dict],
+    columns: Sequence[tuple[str, str]],
+) -> list[Cell]:
     """Mean and standard deviation of every level and metric, the paper's below."""
     cells: list[Cell] = []
-    for level, metrics in levels.items():
-        for metric in MACRO:
-            figure = metrics[metric]
-            own = percent(figure["mean"])
-            if figure["std"] is not None and not np.isnan(figure["std"]):
-                own += f" ± {percent(figure['std'])}"
-            theirs = paper.get(level, {}).get(metric)
-            cells.append(own if theirs is None else (own, f"paper {theirs:.1f}"))
+    for level, metric in columns:
+        figure = levels[level][metric]
+        own = percent(figure["mean"])
+        if figure["std"] is not None and not np.isnan(figure["std"]):
+            own += f" ± {percent(figure['std'])}"
+        theirs = paper.get(level, {}).get(metric)
+        cells.append(own if theirs is None else (own, f"paper {theirs:.1f}"))
     return cells
 
 

@@ -30,7 +30,7 @@ class L2Adam(keras.optimizers.Adam):
 
 
 def adam(
-    learning_rate, *, weight_decay: float, decoupled: bool
+    learning_rate, *, weight_decay: float, decoupled: bool, amsgrad: bool = False
 ) -> keras.optimizers.Optimizer:
     """Return Adam with L2 weight decay, or AdamW if `decoupled`.
 
@@ -39,11 +39,13 @@ def adam(
         weight_decay: float >= 0.
         decoupled: bool. The papers' "Adam with weight decay" is not
             (`torch.optim.Adam`).
+        amsgrad: bool. Whether second moments never fall, as in PANNs' and the primates'
+            published code.
     """
     # PyTorch's epsilon. It stands behind the bias correction there and before it in
     # Keras; the two differ where gradients are below 1e-7 or so.
     if decoupled:
         return keras.optimizers.AdamW(
-            learning_rate, weight_decay=weight_decay, epsilon=1e-8
+            learning_rate, weight_decay=weight_decay, epsilon=1e-8, amsgrad=amsgrad
         )
-    return L2Adam(learning_rate, l2=weight_decay, epsilon=1e-8)
+    return L2Adam(learning_rate, l2=weight_decay, epsilon=1e-8, amsgrad=amsgrad)

@@ -52,8 +52,13 @@ class Job:
     def deals(self):
         """Yield (seed, fold) of every run of a setting."""
         for seed in self.experiment.seeds:
-            for fold in range(max(1, self.experiment.num_folds)):
+            for fold in range(max(1, self.num_folds)):
                 yield seed, fold
+
+    @property
+    def num_folds(self) -> int:
+        """Folds of the cross-validation, 0 for one split."""
+        return self.bundle.num_folds(self.experiment)
 
     def run_folder(self, setting: Experiment, *, seed: int, fold: int) -> Path:
         """Return the folder of one run."""
@@ -62,7 +67,36 @@ class Job:
             if len(values) > 1:
                 folder /= f"{field}={getattr(setting, field)}"
         folder /= f"seed{seed}"
-        return folder / f"fold{fold}" if self.experiment.num_folds else folder
+        return folder / f"fold{fold}" if self.num_folds else folder
+
+    def initial(self, *, seed: int, fold: int) -> list[Path]:
+        """Return the saved models that a run's backbone starts from.
+
+        Those of the experiments that `initial` names, trained on the same data with the
+        same seed (and fold), in the folder beside this one's.
+
+        Raises:
+            InputError: One of them is not trained.
+        """
+        mark = self.folder.name.removeprefix(self.name)
+        found = []
+        for name in self.experiment.initial:
+            home = self.folder.parent / (name + mark)
+            runs = {}
+            if (home / "metrics.json").is_file():
+                runs = {
+                    (run["seed"], run["fold"]): home / run["folder"] / "best.keras"
+                    for run in read_json(home / "metrics.json")["runs"]
+                }
+            path = runs.get((seed, fold))
+            if path is None or not path.is_file():
+                raise InputError(
+                    f"{self.name} starts from {name} with seed {seed}, which is not "
+                    f"trained in {home}. Train it first: python experiments/run.py "
+                    f"--exp {name}"
+                )
+            found.append(path)
+        return found
 
 
 def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
@@ -88,6 +122,12 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         if fresh:
             _clear(job.folder)
         settings = list(job.experiment.runs())
+        if len(settings) > 1 and job.experiment.selection == "last":
+            raise InputError(
+                f"{job.name} has a grid to choose a setting from, but selection='last' "
+                "holds no clips out to choose by. Set the grid's settings, or use "
+                "--set selection=validation."
+            )
         done = []
         num_kept = sum(
             training.is_trained(job.run_folder(setting, seed=seed, fold=fold))
@@ -123,7 +163,7 @@ def _clear(folder: Path) -> None:
 
 def _title(job: Job, setting: Experiment, seed: int, fold: int) -> str:
     parts = [f"seed {seed}"]
-    if job.experiment.num_folds:
+    if job.num_folds:
         parts.append(f"fold {fold}")
     parts += [
         f"{field} {getattr(setting, field)}"
@@ -138,13 +178,16 @@ def _one(
 ) -> dict:
     """Train or evaluate one run as needed; return its results."""
     folder = job.run_folder(setting, seed=seed, fold=fold)
-    wanted = training.request(setting, job.bundle, seed=seed, fold=fold)
+    initial = job.initial(seed=seed, fold=fold)
+    wanted = training.request(
+        setting, job.bundle, seed=seed, fold=fold, initial=initial
+    )
     training.check_settings(folder, wanted)
     parts = job.bundle.deal(setting, seed=seed, fold=fold)
     if not test_only and not training.is_trained(folder):
-        _train(job, setting, seed, fold, folder, parts, title)
+        _train(job, setting, seed, fold, folder, parts, title, initial)
     if test_only or not (folder / "metrics.json").is_file():
-        results = evaluate.evaluate_run(folder, job.bundle, parts)
+        results = evaluate.evaluate_run(folder, job.bundle, parts, setting)
     else:
         results = read_json(folder / "metrics.json")
     return {"folder": str(folder.relative_to(job.folder)), **results}
@@ -158,18 +201,27 @@ def _train(
     folder: Path,
     parts: np.ndarray,
     title: str,
+    initial: list[Path],
 ) -> None:
+    steps = setting.steps_per_epoch or steps_per_epoch(
+        int((parts == "train").sum()), setting.batch_size
+    )
     bar = console.TrainingBar(
         title,
         num_epochs=setting.epochs,
-        steps_per_epoch=steps_per_epoch(
-            int((parts == "train").sum()), setting.batch_size
-        ),
+        steps_per_epoch=steps,
         levels=job.bundle.taxonomy.levels,
     )
     try:
         training.train(
-            setting, job.bundle, folder, seed=seed, fold=fold, parts=parts, progress=bar
+            setting,
+            job.bundle,
+            folder,
+            seed=seed,
+            fold=fold,
+            parts=parts,
+            progress=bar,
+            initial=initial,
         )
     finally:
         bar.close()
@@ -184,7 +236,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
             },
             f"validation_{fine}_loss": compare.mean_and_std(
                 [
-                    result["validation"][fine]["loss"]
+                    _validation_loss(result, fine)
                     for result in done
                     if result["number"] == number
                 ]
@@ -199,7 +251,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         for result in done
         if result["number"] == best
     ]
-    losses = [result["validation"][fine]["loss"] for result in chosen]
+    losses = [_validation_loss(result, fine) for result in chosen]
     summary = {
         "experiment": job.name,
         "row": job.experiment.row,
@@ -208,6 +260,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "command": job.command,
         "profile": job.profile,
         "settings": {**settings[best].settings(), "seeds": list(job.experiment.seeds)},
+        "num_folds": job.num_folds,
         "paper_settings": {
             **job.paper.settings(),
             "seeds": list(job.paper.seeds),
@@ -223,10 +276,20 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "departures": list(job.paper.departures),
         "yardsticks": _yardsticks(job, settings[best]),
     }
-    for part in ("test", "test_truth"):
+    for part in ("test", "test_truth", "test_live"):
         if part in chosen[0]:
             summary[part] = compare.aggregate(chosen, part)
+    if "conditions" in chosen[0]:
+        summary["conditions"] = {
+            name: compare.aggregate([run["conditions"] for run in chosen], name)
+            for name in chosen[0]["conditions"]
+        }
     return summary
+
+
+def _validation_loss(result: dict, fine: str) -> float | None:
+    """Return a run's validation loss; None where no clip was held out."""
+    return result["validation"][fine]["loss"] if "validation" in result else None
 
 
 def _lowest(losses: list[float | None]) -> int:
@@ -238,7 +301,7 @@ def _lowest(losses: list[float | None]) -> int:
 def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
     """Logistic regressions on the same clips and deals, computed once a folder."""
     path = job.folder / "yardstick.json"
-    deals = list(job.deals()) if setting.num_folds else [(0, 0)]
+    deals = list(job.deals()) if job.num_folds else [(0, 0)]
     wanted = {
         "methods": [yardstick.MEANS, yardstick.DEVIATIONS],
         "frontend": setting.frontend,
@@ -255,6 +318,7 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
                 "coarse_negatives",
                 "validation_fraction",
                 "num_folds",
+                "selection",
             )  # fmt: skip
         },
     }
@@ -265,7 +329,7 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
     found = {}
     for name, averages in yardstick.time_averages(job.bundle, frontend).items():
         results = [
-            yardstick.logistic_regression(job.bundle, dealt, averages)
+            yardstick.logistic_regression(job.bundle, dealt, averages, setting)
             for dealt in parts
         ]
         found[name] = {part: compare.aggregate(results, part) for part in results[0]}

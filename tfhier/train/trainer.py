@@ -1,22 +1,35 @@
-"""The training step: front end and mixup on the device, then Keras's own step."""
+"""The training step: augmentation and front end on the device, then Keras's step."""
+
+import contextlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
+from keras import ops
 
-from tfhier import losses
-from tfhier.augment import mixup
+from tfhier import augment, losses
+from tfhier.experiment import Experiment
 from tfhier.taxonomy import Taxonomy
 
 
 class Trainer(keras.Model):
     """Trains a tagger's body on waveforms; only the body is trained and kept.
 
+    Inputs are waveforms (batch, samples), precomputed features, or a pair of waveforms
+    and noise of the same shape. In this order the experiment asks for: roll, gain and
+    noise on waveforms, stretched time and shifted pitch on power spectra, mixup on
+    log-mels.
+
+    With `ema_decay` an exponential moving average of the trained weights is kept beside
+    them: a <- decay * a + (1 - decay) * w after every step behind `ema_start`, and a =
+    w before. Batch normalisation's running statistics are not averaged, as in the
+    primates' published code.
+
     Args:
         body: Functional model, log-mel or features -> {level: probabilities}.
         frontend: Layer waveform -> log-mel, or None for precomputed features.
         taxonomy: Taxonomy, for the consistency terms.
-        mixup_alpha: float >= 0; 0 for no mixup.
-        consistency_weight: float >= 0; weight of `losses.consistency`.
+        experiment: Experiment. Its augmentation, EMA and `consistency_weight` count.
         seed: int. Of every random draw of a training step, see `reseed`.
     """
 
@@ -26,18 +39,22 @@ class Trainer(keras.Model):
         frontend: keras.layers.Layer | None,
         *,
         taxonomy: Taxonomy,
-        mixup_alpha: float = 0.0,
-        consistency_weight: float = 0.0,
+        experiment: Experiment,
         seed: int = 0,
     ):
         super().__init__(name="trainer")
         self.body = body
         self.frontend = frontend
         self.taxonomy = taxonomy
-        self.mixup_alpha = mixup_alpha
-        self.consistency_weight = consistency_weight
+        self.experiment = experiment
         self.seed = seed
-        self.mixup_seeds = keras.random.SeedGenerator(seed)
+        self.augment_seeds = keras.random.SeedGenerator(seed)
+        self.averages = []
+        if experiment.ema_decay:
+            self.averages = [
+                keras.Variable(weight, trainable=False, name=f"average_{number}")
+                for number, weight in enumerate(body.trainable_variables)
+            ]
         self.built = True
 
     def call(self, inputs, training=False):
@@ -45,16 +62,20 @@ class Trainer(keras.Model):
 
     def train_step(self, data):
         inputs, targets, weights = data
-        features = inputs if self.frontend is None else self.frontend(inputs)
-        if self.mixup_alpha:
-            features, targets, weights = mixup(
+        features = inputs if self.frontend is None else self._log_mel(inputs)
+        if self.experiment.mixup_alpha:
+            features, targets, weights = augment.mixup(
                 features,
                 targets,
                 weights,
-                alpha=self.mixup_alpha,
-                seed=self.mixup_seeds,
+                alpha=self.experiment.mixup_alpha,
+                per=self.experiment.mixup_per,
+                seed=self.augment_seeds,
             )
-        return super().train_step((features, targets, weights))
+        logs = super().train_step((features, targets, weights))
+        if self.averages:
+            self._average()
+        return logs
 
     def predict_step(self, data):
         features = data if self.frontend is None else self.frontend(data)
@@ -64,13 +85,74 @@ class Trainer(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        if self.consistency_weight and len(self.taxonomy.levels) > 1:
-            terms = losses.consistency(y_pred, self.taxonomy)
-            loss = loss + self.consistency_weight * terms
+        weight = self.experiment.consistency_weight
+        if weight and len(self.taxonomy.levels) > 1:
+            loss = loss + weight * losses.consistency(y_pred, self.taxonomy)
         return loss
 
+    def _log_mel(self, inputs):
+        """Return the log-mel of augmented waveforms."""
+        wanted, seed = self.experiment, self.augment_seeds
+        waveform, noise = inputs if isinstance(inputs, tuple) else (inputs, None)
+        if wanted.roll_seconds:
+            most = round(wanted.roll_seconds * self.frontend.sample_rate)
+            waveform = augment.roll(waveform, max_samples=most, seed=seed)
+        if wanted.gain_db:
+            waveform = augment.gain(waveform, max_db=wanted.gain_db, seed=seed)
+        if noise is not None:
+            waveform = augment.add_noise(
+                waveform,
+                noise,
+                rate=wanted.noise_rate,
+                snr_db=wanted.noise_snr_db,
+                seed=seed,
+            )
+        if not (wanted.time_stretch or wanted.pitch_quarter_tones):
+            return self.frontend(waveform)
+        power = self.frontend.power(waveform)
+        if wanted.time_stretch:
+            power = augment.stretch_time(
+                power, max_change=wanted.time_stretch, seed=seed
+            )
+        if wanted.pitch_quarter_tones:
+            power = augment.shift_pitch(
+                power,
+                max_quarter_tones=wanted.pitch_quarter_tones,
+                first_bin=self.frontend.first_bin,
+                seed=seed,
+            )
+        return self.frontend.from_power(power)
+
+    def _average(self) -> None:
+        """Move the averages after a step, and the weights too if that is asked for."""
+        wanted = self.experiment
+        step = self.optimizer.iterations
+        is_late = step > wanted.ema_start
+        decay = ops.where(is_late, wanted.ema_decay, 0.0)
+        every = wanted.ema_reset_every
+        for average, weight in zip(
+            self.averages, self.body.trainable_variables, strict=True
+        ):
+            average.assign(decay * average + (1.0 - decay) * weight)
+            if every:
+                is_due = ops.logical_and(is_late, ops.equal(step % every, 0))
+                weight.assign(ops.where(is_due, average, weight))
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the body have the averaged weights for a while."""
+        weights = self.body.trainable_variables
+        live = [np.array(weight) for weight in weights]
+        for weight, average in zip(weights, self.averages, strict=True):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, live, strict=True):
+                weight.assign(value)
+
     def reseed(self, epoch: int) -> None:
-        """Set every random generator (dropout, SpecAugment, mixup) for an epoch.
+        """Set every random generator (dropout, augmentation) for an epoch.
 
         Keras does not save the states of seed generators. Making them a function of
         (seed, epoch) leaves nothing to save: a resumed run draws what it would have

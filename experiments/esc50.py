@@ -1,0 +1,57 @@
+"""Environmental sounds from scratch: ESC-10 and ESC-50 (Piczak 2015), official folds.
+
+    python experiments/run.py --exp 'esc10_*' --data ESC-50-FOLDER   # minutes on a CPU
+    python experiments/run.py --exp esc50_cnn6 --data ESC-50-FOLDER
+
+Every fold is the test part once and the others train; nothing is held out, and the last
+epoch is evaluated. Clips of one source never fall on both sides, as published.
+"""
+
+from tfhier.experiment import Experiment
+
+_esc10 = Experiment(
+    table="ESC-10 from scratch",
+    baseline="esc10_mobilenet_v1",
+    dataset="esc10",
+    taxonomy="esc10",
+    frontend="primates_16k",  # 250 frames a clip, half of PANNs'
+    clip_seconds=5.0,
+    head="flat",
+    fine_weight=1.0,
+    loss="bce",
+    selection="last",
+    batch_size=32,
+    epochs=60,
+    learning_rate=1e-3,
+    warmup_epochs=1,
+    decay_epochs=30,
+    weight_decay=1e-4,
+    decoupled_weight_decay=True,
+    ema_decay=0.99,
+    spec_time_width=32,
+    spec_mel_width=8,
+    mixup_alpha=0.3,
+    roll_seconds=2.5,
+    gain_db=6.0,
+    time_stretch=0.1,
+    pitch_quarter_tones=3,
+    seeds=(0,),
+)
+esc10_cnn10 = _esc10.but(row="CNN10, width 1/4", backbone="cnn10", width=0.25)
+esc10_mobilenet_v1 = _esc10.but(
+    row="MobileNetV1, width 1/2", backbone="mobilenet_v1", width=0.5
+)
+
+_esc50 = _esc10.but(
+    table="ESC-50 from scratch",
+    baseline="esc50_cnn6",
+    dataset="esc50",
+    taxonomy="esc50",
+    epochs=100,
+    decay_epochs=50,
+    # A quarter of the channels, for a CPU.
+    small={"width": 0.25, "epochs": 40, "decay_epochs": 20},
+)
+esc50_cnn6 = _esc50.but(row="CNN6", backbone="cnn6")
+esc50_cnn10 = _esc50.but(row="CNN10", backbone="cnn10")
+esc50_mobilenet_v1 = _esc50.but(row="MobileNetV1", backbone="mobilenet_v1")

@@ -1,0 +1,109 @@
+"""Sections on decisions: confusions, conditions of the test clips, embeddings."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfhier import decision_plots, explain
+from tfhier.data.bundle import Bundle
+from tfhier.report.page import file_name, percent, picture, table, text
+
+# More labels make neither a legible table of conditions nor a curve for each.
+_MAX_CURVES = 6
+
+
+def confusions(folder: Path, summary: dict) -> list[str]:
+    """Confusions of the best run on every level whose labels exclude each other."""
+    best = _best(summary)
+    pieces = []
+    for level, found in best["test"].items():
+        if "confusion" not in found:
+            continue
+        figure = decision_plots.confusion_matrix(
+            np.array(found["confusion"]), list(found["per_label"])
+        )
+        path = folder / "plots" / f"confusion_{file_name(level)}.png"
+        pieces += [text(f"Level {level}", "h3"), picture(figure, path)]
+    if pieces:
+        note = (
+            f"Of the best run, {best['folder']}: which labels (rows) were taken for "
+            "which (columns), on the test clips."
+        )
+        pieces.insert(0, text(note))
+    return pieces
+
+
+def conditions(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
+    """Figures and precision-recall curves for each condition of the test clips."""
+    if "conditions" not in summary:
+        return []
+    level = bundle.taxonomy.fine
+    labels = bundle.taxonomy.labels_of(level)
+    runs = summary["runs"]
+    names = list(summary["conditions"])
+    rows = [
+        [label, *(_mean_precision(runs, name, level, label) for name in names)]
+        for label in labels
+    ]
+    pieces = [
+        text(
+            "The test clips, broken down. Average precision (%) of each label, mean "
+            f"over {len(runs)} runs."
+        ),
+        table([level, *names], rows),
+    ]
+    if len(labels) > _MAX_CURVES:
+        return pieces
+    pieces.append(
+        text(
+            f"Precision and recall of the best run, {summary['best_run']}, over all "
+            "thresholds. Thin lines: what guessing gives."
+        )
+    )
+    clips = explain.test_rows(folder, bundle)
+    with np.load(
+        folder / summary["best_run"] / "scores.npz", allow_pickle=False
+    ) as saved:
+        scores = saved[f"scores_{level}"]
+    targets, observed = (table[clips] for table in bundle.labellings[level])
+    told = bundle.clips.conditions[clips]
+    for number, label in enumerate(labels):
+        curves = {}
+        for name in names:
+            seen = (told == name) & observed[:, number]
+            curves[name] = scores[seen, number], targets[seen, number] > 0
+        figure = decision_plots.precision_recall(curves, label=label)
+        path = folder / "plots" / f"precision_recall_{file_name(label)}.png"
+        pieces.append(picture(figure, path))
+    return pieces
+
+
+def embeddings(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
+    """The best run's embeddings of test clips on a plane, for single labels."""
+    level = bundle.taxonomy.fine
+    if "uar" not in summary["test"][level]:
+        return []
+    rows, places = explain.embedding_plane(folder, bundle)
+    figure = decision_plots.embedding_map(
+        places, bundle.labellings[level][0][rows], bundle.taxonomy.labels_of(level)
+    )
+    note = (
+        f"What the classifier of the best run, {summary['best_run']}, sees of "
+        f"{len(rows)} test clips, laid on a plane by t-SNE: near dots are alike, "
+        "distances between groups mean nothing."
+    )
+    return [text(note), picture(figure, folder / "plots" / "embeddings.png")]
+
+
+def _best(summary: dict) -> dict:
+    return next(r for r in summary["runs"] if r["folder"] == summary["best_run"])
+
+
+def _mean_precision(runs: list[dict], name: str, level: str, label: str) -> str:
+    """Mean average precision over the runs that define it, in percent."""
+    found = [
+        run["conditions"][name][level]["per_label"][label]["average_precision"]
+        for run in runs
+    ]
+    known = [value for value in found if value is not None and not np.isnan(value)]
+    return percent(float(np.mean(known)) if known else None)
