@@ -1,4 +1,4 @@
-"""Mixup mixes what was observed; SpecAugment's stripes are those of PANNs."""
+"""Mixup mixes what was observed; SpecAugment's stripes are those of the papers."""
 
 import keras
 import numpy as np
@@ -34,13 +34,14 @@ def shares(monkeypatch):
     return fix
 
 
-def mix(features, targets, weights, *, alpha: float = 1.0, seed: int = 4):
+def mix(features, targets, weights, *, alpha: float = 1.0, seed: int = 4, **settings):
     mixed = mixup(
         features,
         targets,
         weights,
         alpha=alpha,
         seed=keras.random.SeedGenerator(seed),
+        **settings,
     )
     return keras.tree.map_structure(np.asarray, mixed)
 
@@ -127,6 +128,34 @@ def test_mixup_draws_for_every_clip_and_again_for_the_same_seed(rng):
     assert shares.std() > 0.1
 
 
+def test_a_batch_may_share_one_draw(rng):
+    """Lambda is read off a ramp; features, targets and weights share it."""
+    features, targets, weights = batch(rng, clips=32)
+    features[:, 0, 0] = np.arange(32)
+    mixed = [
+        mix(features, targets, weights, per="batch", seed=seed) for seed in range(40)
+    ]
+    drawn = []
+    for mixed_features, mixed_targets, mixed_weights in mixed:
+        share = 1 - mixed_features[0, 0, 0]
+        drawn.append(share)
+
+        def blend(values, share=share):
+            return share * values + (1 - share) * np.roll(values, -1, axis=0)
+
+        np.testing.assert_allclose(mixed_features, blend(features), atol=2e-5)
+        np.testing.assert_allclose(
+            mixed_weights["fine"], blend(weights["fine"]), atol=1e-5
+        )
+        np.testing.assert_allclose(
+            mixed_targets["fine"] * mixed_weights["fine"],
+            blend(weights["fine"] * targets["fine"]),
+            atol=1e-5,
+        )
+    assert 0 <= min(drawn) < 0.2
+    assert 0.8 < max(drawn) <= 1
+
+
 # -- SpecAugment ---------------------------------------------------------------------
 
 
@@ -192,6 +221,44 @@ def test_masked_share_with_panns_settings():
     assert mels.mean() == pytest.approx(2 * 3.5 / 64, rel=0.08)
 
 
+def test_the_number_of_stripes_is_drawn_for_each_axis_and_each_clip():
+    """Nought, one or two, equally often. Of widths 0 .. 9 one in ten shows nothing."""
+    frames, mels = stripes(
+        (600, 200, 200), time_width=10, mel_width=10, num_stripes=(0, 2)
+    )
+    shown, apart = 0.9, 0.95  # two stripes meet in one of twenty cases
+    two = shown**2 * apart
+    none = (1 - shown) ** 2
+    expected = np.array([1 + (1 - shown) + none, shown + 1 - two - none, two]) / 3
+    for mask in (frames, mels):
+        counts = np.bincount(runs(mask), minlength=3) / 600
+        np.testing.assert_allclose(counts, expected, atol=0.08)
+    number = np.stack([runs(frames), runs(mels)])
+    assert abs(np.corrcoef(number)[0, 1]) < 0.2
+
+
+def test_a_batch_may_share_its_stripes(rng):
+    """The same for all clips of a batch, others in the next, nought to two of them."""
+    layer = SpecAugment(
+        time_width=16, mel_width=8, num_stripes=(0, 2), per="batch", seed=2
+    )
+    inputs = rng.uniform(1, 2, (5, 150, 64)).astype(np.float32)
+    masks = []
+    for _ in range(120):
+        out = layer(inputs, training=True).numpy()
+        zero = out == 0
+        np.testing.assert_array_equal(zero, np.broadcast_to(zero[:1], zero.shape))
+        np.testing.assert_array_equal(out[~zero], inputs[~zero])
+        masks.append(zero[0])
+    masks = np.stack(masks)
+    frames, mels = masks.all(axis=2), masks.all(axis=1)
+    np.testing.assert_array_equal(masks, frames[:, :, None] | mels[:, None, :])
+    for mask, width in ((frames, 16), (mels, 8)):
+        assert set(runs(mask)) == {0, 1, 2}
+        assert mask.sum(axis=1).max() <= 2 * (width - 1)
+        assert len(np.unique(mask, axis=0)) > 40
+
+
 def test_equal_seeds_give_equal_masks_and_calls_go_on():
     first, again = stripes((4, 80, 64)), stripes((4, 80, 64))
     other = stripes((4, 80, 64), seed=12)
@@ -236,3 +303,18 @@ def test_spec_augment_takes_any_length_in_a_graph(rng):
 def test_spec_augment_refuses_impossible_settings(settings):
     with pytest.raises(ValueError, match="widths >= 1 and 0 <= fewest <= most"):
         SpecAugment(**settings)
+
+
+def test_spec_augment_refuses_another_owner_of_stripes():
+    with pytest.raises(ValueError, match="per is 'clip' or 'batch'.*'label'"):
+        SpecAugment(per="label")
+
+
+def test_settings_of_spec_augment_survive_saving():
+    layer = SpecAugment(time_width=16, num_stripes=(0, 2), per="batch", seed=4)
+    again = SpecAugment.from_config(layer.get_config())
+    ones = np.ones((3, 60, 20), np.float32)
+    for _ in range(5):
+        np.testing.assert_array_equal(
+            again(ones, training=True), layer(ones, training=True)
+        )

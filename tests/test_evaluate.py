@@ -1,5 +1,6 @@
 """Evaluation of a run: thresholds from validation, figures from test, by hand."""
 
+import dataclasses
 import shutil
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 
 from tests import tiny
 from tfhier import evaluate, metrics, thresholds
+from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import read_json
 from tfhier.taxonomy import Taxonomy
@@ -134,3 +136,124 @@ def test_a_full_disk_leaves_no_half_of_a_result(run, tmp_path, monkeypatch):
         evaluate.evaluate_run(tmp_path, bundle, parts, Experiment())
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"best.keras", "taxonomy.csv", "thresholds.json"}
+
+
+# -- What chooses ----------------------------------------------------------------------
+
+
+def test_the_clips_that_choose():
+    parts = np.array(["train", "validation", "test", "", "validation", "test"])
+    for selection, expected in (("validation", [1, 4]), ("test", [2, 5]), ("last", [])):
+        found = evaluate.selection_rows(Experiment(selection=selection), parts)
+        assert found.tolist() == expected
+        assert found.dtype.kind == "i"
+
+
+def evaluated(run, folder, experiment, **fields):
+    """Evaluate the run's model in another folder, with other fields of its clips."""
+    source, bundle, parts, _ = run
+    for name in ("best.keras", "taxonomy.csv"):
+        shutil.copy(source / name, folder)
+    clips = dataclasses.replace(bundle.clips, **fields)
+    own = dataclasses.replace(bundle, clips=clips)
+    return evaluate.evaluate_run(folder, own, parts, experiment)
+
+
+def test_without_validation_decisions_are_at_one_half(run, tmp_path):
+    _, bundle, parts, full = run
+    result = evaluated(run, tmp_path, Experiment(selection="last"))
+    assert set(result) == {"test", "test_truth", "violation_rate"}
+    scores, rows = scores_of(run, "test"), parts == "test"
+    for level, (targets, observed) in bundle.labellings.items():
+        halves = np.full(targets.shape[1], 0.5)
+        expected = metrics.f1(
+            scores[level], targets[rows], observed[rows], thresholds=halves
+        )
+        found = result["test"][level]
+        assert found["f1"] == pytest.approx(np.nanmean(expected))
+        assert found["mAP"] == full["test"][level]["mAP"]
+    fitted = read_json(tmp_path / "thresholds.json")
+    assert set(np.concatenate([list(x.values()) for x in fitted.values()])) == {0.5}
+
+
+def test_the_test_clips_fit_the_thresholds_where_they_choose(run, tmp_path):
+    evaluated(run, tmp_path, Experiment(selection="test"))
+    written = read_json(tmp_path / "metrics.json")
+    assert written["validation"] == written["test"]
+
+
+def test_live_weights_are_evaluated_beside_an_average(run, tmp_path):
+    source, bundle, parts, _ = run
+    live = keras.models.load_model(source / "best.keras")
+    live.set_weights([-weight for weight in live.get_weights()])
+    live.save(tmp_path / "live.keras")
+    evaluated(run, tmp_path, Experiment(ema_decay=0.9))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(tmp_path / "live.keras", alone / "best.keras")
+    shutil.copy(source / "taxonomy.csv", alone)
+    evaluate.evaluate_run(alone, bundle, parts, Experiment())
+    found, own, its = (
+        read_json(folder / "metrics.json") for folder in (tmp_path, source, alone)
+    )
+    assert found["test"] == own["test"]
+    assert found["test_live"] == its["test"] != own["test"]
+
+
+def test_live_weights_that_are_gone_are_named(run, tmp_path):
+    with pytest.raises(InputError, match=r"no model .*live\.keras"):
+        evaluated(run, tmp_path, Experiment(ema_decay=0.9))
+
+
+def test_conditions_break_the_test_clips_down(run, tmp_path):
+    _, bundle, parts, _ = run
+    rows = np.flatnonzero(parts == "test")
+    told = np.full(len(parts), "0 dB", "<U5")  # training clips have some, too
+    told[rows] = np.array(["20 dB", "", "10 dB"])[np.arange(len(rows)) % 3]
+    result = evaluated(run, tmp_path, Experiment(), conditions=told)
+    assert list(result["conditions"]) == ["20 dB", "10 dB"]
+    scores, validation = scores_of(run, "test"), scores_of(run, "validation")
+    held = parts == "validation"
+    for number, name in ((0, "20 dB"), (2, "10 dB")):
+        for level, (targets, observed) in bundle.labellings.items():
+            inside = rows[number::3]
+            fitted = thresholds.fit(validation[level], targets[held], observed[held])
+            expected = metrics.evaluate(
+                scores[level][number::3], targets[inside], observed[inside],
+                thresholds=fitted, labels=bundle.taxonomy.labels_of(level),
+            )  # fmt: skip
+            found = result["conditions"][name][level]
+            assert found["num_clips"] == len(inside) == 4
+            for metric in metrics.MACRO:
+                same = pytest.approx(expected[metric], nan_ok=True)
+                assert found[metric] == same
+
+
+def test_test_clips_without_a_condition_are_not_broken_down(run, tmp_path):
+    told = np.where(run[2] == "test", "", "0 dB")
+    assert "conditions" not in evaluated(run, tmp_path, Experiment(), conditions=told)
+
+
+def test_labels_that_exclude_each_other_are_decided(tmp_path):
+    """By all clips: a part of them alone says too little."""
+    taxonomy = Taxonomy.parse("fine,coarse\na,x\nb,x\nc,y\n")
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
+    scores = np.array(
+        [[0.9, 0.2, 0.1], [0.8, 0.7, 0.1], [0.1, 0.2, 0.3], [0.1, 0.2, 0.9]]
+    )
+    labellings = taxonomy.lift(targets, np.ones_like(targets, bool))
+    levels = {"fine": scores, "coarse": scores[:, 1:]}
+    fitted = {level: np.full(n, 0.5) for level, n in taxonomy.sizes.items()}
+    rows = np.arange(4)
+    found = evaluate.evaluate_levels(levels, labellings, rows, taxonomy, fitted)
+    # a: one of two right; b: taken for a, of the same parent; c: right.
+    assert found["fine"]["uar"] == pytest.approx(1 / 2)
+    assert found["fine"]["accuracy"] == 0.5
+    assert found["fine"]["parent_error"] == 0.25
+    assert found["fine"]["confusion"] == [[1, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert "parent_error" not in found["coarse"]
+    assert found["coarse"]["confusion"] == [[2, 1], [0, 1]]
+    labellings["fine"][1][4, 0] = False
+    found = evaluate.evaluate_levels(levels, labellings, rows, taxonomy, fitted)
+    assert "uar" not in found["fine"]
+    assert "uar" in found["coarse"]

@@ -84,6 +84,43 @@ def test_saved_and_reloaded_answers_are_equal(head, name, rng, tmp_path):
         np.testing.assert_array_equal(again[level], values)
 
 
+@functools.cache
+def softmax_model_of(head: str, name: str) -> keras.Model:
+    """The same head for leaves that exclude each other, with the same weights."""
+    embedding = keras.Input((UNITS,))
+    model = keras.Model(
+        embedding, HEADS[head](embedding, TAXONOMIES[name], softmax=True)
+    )
+    model.set_weights(model_of(head, name).get_weights())
+    return model
+
+
+@pytest.mark.parametrize(("head", "name"), [case for case in CASES if case[0] != "sdt"])
+def test_with_softmax_the_leaves_share_one_and_upper_levels_follow(head, name, rng):
+    """Leaves are the softmax of the same logits; the levels above read the leaves."""
+    taxonomy, inputs = TAXONOMIES[name], embeddings(rng, gain=1.0)
+    answers = softmax_model_of(head, name)(inputs)
+    others = model_of(head, name)(inputs)
+    assert list(answers) == list(taxonomy.levels)
+    fine, sigmoid = (a[taxonomy.fine].numpy() for a in (answers, others))
+    np.testing.assert_allclose(fine.sum(axis=1), 1, rtol=1e-5)
+    odds = (sigmoid / (1 - sigmoid)).astype(np.float64)
+    expected = odds / odds.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fine, expected, rtol=1e-3)
+    for level in taxonomy.levels[1:]:
+        values, its = answers[level].numpy(), others[level].numpy()
+        assert values.min() >= 0
+        assert values.max() <= 1 + 1e-6
+        # What does not read the leaves is as before.
+        assert np.array_equal(values, its) == (head == "levelwise")
+
+
+@pytest.mark.parametrize("name", ["one level", "two levels", "three levels"])
+def test_sdt_refuses_leaves_that_exclude_each_other(name):
+    with pytest.raises(InputError, match=r"'sdt'.*cannot sum to 1.*--set loss=bce"):
+        HEADS["sdt"](keras.Input((UNITS,)), TAXONOMIES[name], softmax=True)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_a_few_steps_lower_the_loss(head, rng):
     taxonomy = TAXONOMIES["three levels"]

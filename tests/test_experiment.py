@@ -1,5 +1,7 @@
 """Experiments as records: changed, expanded, matched, read from text and from files."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +66,95 @@ def test_values_out_of_range_are_refused(name, value):
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spec_stripes": (2, 1)}, r"spec_stripes is a lowest and .*\(2, 1\)"),
+        ({"spec_stripes": (1,)}, "spec_stripes is a lowest"),
+        ({"spec_stripes": (0, 1, 2)}, "spec_stripes is a lowest"),
+        ({"spec_stripes": (-1, 2)}, "spec_stripes must not be negative"),
+        ({"spec_stripes": (0, 1.5)}, "spec_stripes is a lowest"),
+        ({"spec_stripes": (False, True)}, "spec_stripes is a lowest"),
+        ({"noise_snr_db": (10.0, 0.0)}, "noise_snr_db is a lowest"),
+        ({"noise_snr_db": (0.0, float("nan"))}, "noise_snr_db is a lowest"),
+        ({"noise_snr_db": ("a", "b")}, "noise_snr_db is a lowest"),
+        ({"noise_rate": 0.5}, "noise_rate needs noise_label"),
+        ({"frozen": True}, "frozen and fit='svm' need initial"),
+        ({"fit": "svm"}, "frozen and fit='svm' need initial"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        Experiment(**changes)
+
+
+def test_pairs_that_fit():
+    for changes in (
+        {"spec_stripes": (0, 0)},
+        {"noise_snr_db": (-5, -5.0)},
+        {"noise_rate": 0.0, "noise_label": ""},
+        {"noise_rate": 1.0, "noise_label": "rain"},
+        {"frozen": True, "fit": "svm", "initial": ("a",)},
+    ):
+        assert Experiment(**changes).but(head="gap").head == "gap"
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("coarse_negatives", ("observed", "certain")),
+        ("selection", ("validation", "last", "test")),
+        ("select_by", ("loss", "mAP", "uar")),
+        ("loss", ("bce", "cce")),
+        ("sampling", ("uniform", "balanced", "importance")),
+        ("spec_per", ("clip", "batch")),
+        ("mixup_per", ("clip", "batch")),
+    ],
+)
+def test_choices_are_those_and_no_others(name, choices):
+    for choice in choices:
+        assert getattr(Experiment(**{name: choice}), name) == choice
+    for other in ("", choices[0].upper(), None):
+        with pytest.raises(InputError, match=f"{name} is one of {choices[0]}, "):
+            Experiment(**{name: other})
+    with pytest.raises(InputError, match=f"{name} is one of"):
+        Experiment(grid={name: (choices[0], "x")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps_per_epoch", -1),
+        ("ema_decay", 1.0),
+        ("ema_start", -1),
+        ("ema_start", 0.5),
+        ("ema_reset_every", -2),
+        ("spec_time_width", 0),
+        ("spec_mel_width", 0),
+        ("time_stretch", 0.6),
+        ("pitch_quarter_tones", 1.5),
+        ("roll_seconds", -0.1),
+        ("gain_db", float("inf")),
+        ("noise_rate", 1.1),
+    ],
+)
+def test_values_of_training_and_augmentation_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError, match=name):
+        Experiment(**{name: value})
+
+
+def test_settings_survive_a_file():
+    experiment = Experiment(
+        initial=("a", "b"), spec_stripes=(0, 2), noise_snr_db=(-5.0, 5.0), frozen=True
+    )
+    settings = experiment.settings()
+    assert settings["spec_stripes"] == [0, 2]
+    assert json.loads(json.dumps(settings)) == settings
+    named = {field.name for field in dataclasses.fields(Experiment)}
+    told = {"row", "table", "baseline", "paper", "departures", "seeds", "grid", "small"}
+    assert set(settings) == named - told
+
+
+@pytest.mark.parametrize(
     "name", ["taxonomy", "coarse_negatives", "frontend", "backbone", "head", "dataset"]
 )
 def test_settings_are_plain_json(name):
@@ -107,6 +198,14 @@ def test_without_a_grid_there_is_one_run():
         ("taxonomy=a=b.csv", "taxonomy", "a=b.csv"),
         ("features=3", "features", "3"),
         ("features=", "features", ""),
+        ("taxonomy=", "taxonomy", ""),
+        ("spec_stripes=(0,2)", "spec_stripes", (0, 2)),
+        ("spec_stripes=[1, 1]", "spec_stripes", (1, 1)),
+        ("noise_snr_db=(-5, 10)", "noise_snr_db", (-5, 10)),
+        ("initial=('a', 'b')", "initial", ("a", "b")),
+        ("initial=['a']", "initial", ("a",)),
+        ("ema_decay=0", "ema_decay", 0.0),
+        ("spec_per=batch", "spec_per", "batch"),
     ],
 )
 def test_override_reads_values_in_the_type_of_the_setting(text, name, value):
@@ -128,6 +227,11 @@ def test_override_reads_values_in_the_type_of_the_setting(text, name, value):
         ("learning_rate=nan", r"--set learning_rate takes .*'nan'"),
         ("spec_augment=1", r"--set spec_augment takes .*'1'"),
         ("seeds=0-7", r"--set seeds takes .*'0-7'"),
+        ("spec_stripes=2", "spec_stripes is a lowest and a highest value"),
+        ("spec_stripes=two", r"--set spec_stripes takes .*\(2, 2\) \(tuple\).*'two'"),
+        ("noise_snr_db=('a', 'b')", "noise_snr_db is a lowest and a highest"),
+        ("noise_rate=0.5", "noise_rate needs noise_label"),
+        ("initial=a", r"--set initial takes .*'a'"),
         ("epochs=0", r"epochs must lie between 1 and"),
         ("grid={'epoch': (1,)}", r"no setting 'epoch'"),
     ],

@@ -161,3 +161,72 @@ def test_audio_clips_come_with_their_log_mel(tmp_path, bundle):
         assert np.all(np.diff(example["band_hertz"]) > 0)
         loudest = example["band_hertz"][example["log_mel"].mean(axis=0).argmax()]
         assert loudest == pytest.approx(hertz, rel=0.06)
+
+
+# -- Embeddings on a plane -------------------------------------------------------------
+
+
+def crowd(num_clips, *, features=None):
+    """A bundle of test clips alone, in two groups of features far from each other."""
+    rng = np.random.default_rng(1)
+    if features is None:
+        features = rng.normal(size=(num_clips, 6)) + 20 * (np.arange(num_clips) % 2)[
+            :, None
+        ] * [1, -1, 1, -1, 1, -1]
+    everything = np.zeros((num_clips, 4), bool)
+    clips = Clips(
+        name="tiny",
+        kind="other",
+        labels=TAXONOMY.labels[0],
+        keys=np.array([f"k{i:04d}" for i in range(num_clips)]),
+        targets=everything.astype(np.float32),
+        observed=everything,
+        parts=np.full(num_clips, "test"),
+    )
+    return Bundle(
+        clips=clips,
+        taxonomy=TAXONOMY,
+        labellings=TAXONOMY.lift(clips.targets, clips.observed),
+        truth=None,
+        source=Features(np.asarray(features, np.float32)),
+        clip_samples=0,
+        usable=np.ones(num_clips, bool),
+        notes=(),
+    )
+
+
+def test_clips_that_are_alike_lie_together_on_the_plane(tmp_path):
+    own = crowd(40)
+    folder = settle(tmp_path, head="flat", keys=own.clips.keys)
+    rows, places = explain.embedding_plane(folder, own)
+    assert rows.tolist() == list(range(40))
+    assert places.shape == (40, 2)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    assert (nearest % 2 == rows % 2).all()
+    again = explain.embedding_plane(folder, own)[1]
+    np.testing.assert_array_equal(again, places)
+
+
+def test_of_many_clips_some_are_drawn_the_same_every_time(tmp_path):
+    own = crowd(40)
+    folder = settle(tmp_path, keys=own.clips.keys[5:])
+    rows, places = explain.embedding_plane(folder, own, max_clips=12)
+    assert len(places) == 12
+    assert (np.diff(rows) > 0).all()
+    assert rows.min() >= 5
+    assert rows.tolist() != list(range(5, 17))
+    assert explain.embedding_plane(folder, own, max_clips=12)[0].tolist() == (
+        rows.tolist()
+    )
+
+
+@pytest.mark.parametrize("num_clips", [1, 2, 5])
+@pytest.mark.parametrize("alike", [False, True])
+def test_few_clips_and_clips_all_alike_have_a_place(num_clips, alike, tmp_path):
+    own = crowd(num_clips, features=np.ones((num_clips, 6)) if alike else None)
+    folder = settle(tmp_path, keys=own.clips.keys)
+    rows, places = explain.embedding_plane(folder, own)
+    assert places.shape == (num_clips, 2)
+    assert np.isfinite(places).all()

@@ -27,10 +27,13 @@ TALL = Taxonomy.parse("leaf,branch,root\na,p,x\nb,p,x\nc,q,x\nd,r,y\ne,s,y\nf,s,
 TWO_PARENTS = Taxonomy.parse("fine,coarse\na,x\nb,x\nb,y\nc,y\n")
 
 
-def build(head: str, taxonomy: Taxonomy, *, units: int = 6) -> keras.Model:
+def build(
+    head: str, taxonomy: Taxonomy, *, units: int = 6, softmax: bool = False
+) -> keras.Model:
     keras.utils.set_random_seed(3)
     embedding = keras.Input((units,))
-    return keras.Model(embedding, heads.HEADS[head](embedding, taxonomy))
+    outputs = heads.HEADS[head](embedding, taxonomy, softmax=softmax)
+    return keras.Model(embedding, outputs)
 
 
 def answers(model: keras.Model, inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -228,6 +231,18 @@ def test_gap_parent_lies_among_its_children(rng):
             np.testing.assert_allclose(
                 outputs[upper][:, parent], own.mean(axis=1), rtol=1e-5
             )
+
+
+@pytest.mark.parametrize("head", ["gmp", "flat", "gap"])
+def test_parents_of_a_softmax_are_pooled_from_it(head, rng):
+    """Grouped pools read the leaves that sum to 1, and no sum of them is taken."""
+    inputs = rng.normal(0, 1, (16, 6)).astype(np.float32)
+    outputs = answers(build(head, TALL, softmax=True), inputs)
+    pool = np.mean if head == "gap" else np.max
+    for lower, upper in (("leaf", "branch"), ("branch", "root")):
+        for parent, children in enumerate(TALL.groups(lower)):
+            own = pool(outputs[lower][:, list(children)], axis=1)
+            np.testing.assert_allclose(outputs[upper][:, parent], own, rtol=1e-5)
 
 
 def test_attention_columns_sum_to_one_and_weigh_the_fine_tags(rng):

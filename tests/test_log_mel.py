@@ -120,6 +120,64 @@ def test_real_clips_agree_near_the_loudest_cell(name):
         assert_close_near_the_loudest(name, sound)
 
 
+def numpy_power(sound: np.ndarray, settings: dict) -> np.ndarray:
+    """NumPy's FFT of every frame, in float64: (frames, 1 + num_fft // 2)."""
+    num_fft, length = settings["num_fft"], settings.get("window_length")
+    length = length or num_fft
+    window = np.zeros(num_fft)
+    before = (num_fft - length) // 2
+    window[before : before + length] = 0.5 - 0.5 * np.cos(
+        2 * np.pi * np.arange(length) / length
+    )
+    padded = np.pad(sound.astype(np.float64), num_fft // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, num_fft)
+    spectrum = np.fft.rfft(frames[:: settings["hop_length"]] * window)
+    return np.abs(spectrum) ** 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({}, 2),  # bins of 31.25 Hz: the first above 50 Hz
+        ({"min_hertz": 0.0}, 1),  # the lowest band is 0 at its lower edge
+        ({"min_hertz": 1_000.0, "max_hertz": 4_000.0}, 33),
+        ({"window_length": 400}, 2),
+    ],
+)
+def test_power_is_numpys_from_the_first_bin_of_any_band(changes, first, rng):
+    settings = {**SMALL, **changes}
+    layer = LogMel(**settings)
+    assert layer.first_bin == first
+    sounds = rng.uniform(-1, 1, (2, 4_000)).astype(np.float32)
+    power = layer.power(sounds).numpy()
+    for got, sound in zip(power, sounds, strict=True):
+        expected = numpy_power(sound, settings)
+        expected = expected[:, first : first + got.shape[1]]
+        np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+    highest = (first + power.shape[2] - 1) * 31.25
+    top = settings["max_hertz"]
+    assert top - 31.25 <= highest < top or highest == top == 8_000
+
+
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_a_log_mel_is_that_of_its_power(name, rng):
+    layer = frontends.build(name)
+    sounds = rng.uniform(-1, 1, (2, 8_000)).astype(np.float32)
+    power = layer.power(sounds)
+    np.testing.assert_array_equal(layer.from_power(power), layer(sounds))
+    # 10 dB more of power are 10 dB more in every band.
+    louder = layer.from_power(10.0 * power).numpy()
+    np.testing.assert_allclose(louder - layer(sounds), 10.0, atol=1e-3)
+
+
+def test_no_power_lies_on_the_floor():
+    layer = LogMel(**SMALL)
+    power = np.zeros((1, 3, layer.power(np.zeros((1, 600), np.float32)).shape[2]))
+    np.testing.assert_allclose(
+        layer.from_power(power.astype(np.float32)), -100, atol=1e-4
+    )
+
+
 def test_htk_scale_is_librosas_htk(rng):
     sound = rng.uniform(-1, 1, 16_000).astype(np.float32)
     got = apply(LogMel(**SMALL, scale="htk"), sound)[0]

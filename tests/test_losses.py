@@ -121,6 +121,104 @@ def test_masked_loss_gives_the_reference_number():
     )
 
 
+# -- Masked categorical cross-entropy --------------------------------------------------
+
+
+def exclusive(rng, *, clips: int = 12, labels: int = 5, soft: bool = False):
+    """Probabilities and targets that sum to 1."""
+    scores = rng.dirichlet(np.ones(labels), clips).astype(np.float32)
+    if soft:
+        return scores, rng.dirichlet(np.ones(labels), clips).astype(np.float32)
+    return scores, np.eye(labels, dtype=np.float32)[rng.integers(0, labels, clips)]
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_categorical_loss_is_keras_and_numpys(soft, rng):
+    scores, targets = exclusive(rng, soft=soft)
+    got = float(losses.MaskedCategoricalCrossentropy()(targets, scores))
+    assert got == pytest.approx(
+        float(keras.losses.CategoricalCrossentropy()(targets, scores)), rel=1e-5
+    )
+    expected = -(targets * np.log(scores.astype(np.float64))).sum(axis=1).mean()
+    assert got == pytest.approx(expected, rel=1e-5)
+    ones = np.ones_like(targets)
+    weighted = losses.MaskedCategoricalCrossentropy()(targets, scores, ones)
+    assert float(weighted) == pytest.approx(got, rel=1e-6)
+
+
+def test_categorical_loss_by_hand():
+    scores = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]], np.float32)
+    targets = np.array([[0, 1, 0], [0, 0, 1], [0.5, 0.5, 0]], np.float32)
+    weights = np.array([[1, 1, 1], [1, 1, 0], [0.2, 0.2, 0.2]], np.float32)
+    got = losses.MaskedCategoricalCrossentropy()(targets, scores, weights)
+    expected = (np.log(4) + 0.2 * np.log(5)) / 1.2  # the second clip is half known
+    assert float(got) == pytest.approx(expected, rel=1e-5)
+
+
+def test_clips_not_wholly_known_leave_no_trace_in_value_or_gradient(rng):
+    scores, targets = exclusive(rng)
+    observed = np.ones(targets.shape, np.float32)
+    observed[[1, 4, 7], [0, 2, 4]] = 0
+    observed[9] = 0
+    known = observed.all(axis=1)
+    targets[~known] = rng.uniform(size=(4, 5))  # rubbish
+    loss = losses.MaskedCategoricalCrossentropy()
+
+    def value_and_gradient(rows):
+        kept = tf.constant(scores[rows])
+        with tf.GradientTape() as tape:
+            tape.watch(kept)
+            value = loss(targets[rows], kept, observed[rows])
+        return float(value), tape.gradient(value, kept).numpy()
+
+    value, gradient = value_and_gradient(np.arange(12))
+    alone, its_gradient = value_and_gradient(np.flatnonzero(known))
+    assert value == pytest.approx(alone, rel=1e-6)
+    np.testing.assert_allclose(gradient[known], its_gradient, rtol=1e-5)
+    np.testing.assert_array_equal(gradient[~known], 0)
+    value, gradient = value_and_gradient(np.flatnonzero(~known))
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+def test_a_hopelessly_wrong_softmax_still_learns(in_graph):
+    """Where the probability rounds to 0 the gradient is that of the logits."""
+    logits = keras.Input((3,))
+    model = keras.Model(logits, keras.layers.Activation("softmax")(logits))
+    loss = losses.MaskedCategoricalCrossentropy()
+
+    def gradient(values):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            told = loss(tf.constant([[0.0, 1.0, 0.0]]), model(values), tf.ones((1, 3)))
+        return tape.gradient(told, values)
+
+    gradient = tf.function(gradient) if in_graph else gradient
+    got = gradient(tf.constant([[200.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(got, [[1.0, -1.0, 0.0]], atol=1e-5)
+
+
+def test_softmax_changes_the_loss_of_the_leaves_alone():
+    found = losses.masked(TALL, softmax=True)
+    assert list(found) == ["leaf", "branch", "root"]
+    assert type(found["leaf"]) is losses.MaskedCategoricalCrossentropy
+    for level in ("branch", "root"):
+        assert type(found[level]) is losses.MaskedBinaryCrossentropy
+    plain = losses.masked(TALL)
+    assert all(type(loss) is losses.MaskedBinaryCrossentropy for loss in plain.values())
+
+
+def test_categorical_loss_survives_saving(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, HEADS["gmp"](inputs, TREE, softmax=True))
+    model.compile("sgd", loss=losses.masked(TREE, softmax=True))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(again.loss["fine"]) is losses.MaskedCategoricalCrossentropy
+    assert again.loss["fine"].reduction == "mean_with_sample_weight"
+
+
 def test_loss_survives_saving(rng, tmp_path):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, HEADS["gmp"](inputs, TREE))

@@ -1,5 +1,7 @@
 """Metrics: known answers, scikit-learn's on the observed subset, the undefined."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -70,6 +72,78 @@ def test_perfect_scores_give_one(rng):
     assert (worst["roc_auc"], worst["f1"]) == (0.0, 0.0)
 
 
+# Four clips of label 0, two of label 1, one of label 2, none of label 3.
+TRUE = np.array([0, 0, 0, 0, 1, 1, 2])
+DECIDED = np.array([0, 0, 1, 3, 1, 1, 0])
+CONFUSED = np.array([[2, 1, 0, 1], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def scores_for(decided: np.ndarray, rng, *, labels: int = 4) -> np.ndarray:
+    """Random scores whose highest is that of the label decided for."""
+    scores = rng.uniform(0, 0.5, (len(decided), labels))
+    scores[np.arange(len(decided)), decided] = rng.uniform(0.5, 1, len(decided))
+    return scores
+
+
+def test_confusion_and_recall_by_hand(rng):
+    confused = metrics.confusion(scores_for(DECIDED, rng), np.eye(4)[TRUE])
+    np.testing.assert_array_equal(confused, CONFUSED)
+    assert np.issubdtype(confused.dtype, np.integer)
+    np.testing.assert_array_equal(metrics.recall(confused), [0.5, 1.0, 0.0, np.nan])
+
+
+def test_of_equal_scores_the_first_decides():
+    confused = metrics.confusion(np.full((3, 3), 0.2), np.eye(3))
+    np.testing.assert_array_equal(confused, [[1, 0, 0]] * 3)
+
+
+def test_parent_error_by_hand():
+    """Wrong parent: 0 for 3 and 2 for 0; 0 for 1 is wrong, but in the family."""
+    under = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool)
+    assert metrics.parent_error(CONFUSED, under) == pytest.approx(2 / 7)
+    assert metrics.parent_error(CONFUSED, np.eye(4, dtype=bool)) == pytest.approx(3 / 7)
+    assert metrics.parent_error(CONFUSED, np.ones((4, 1), bool)) == 0
+    # A parent in common is enough: label 3 has both.
+    both = under | (np.arange(4) == 3)[:, None]
+    assert metrics.parent_error(CONFUSED, both) == pytest.approx(1 / 7)
+
+
+def test_shares_of_no_clips_are_undefined():
+    nothing = np.zeros((2, 2), int)
+    assert np.isnan(metrics.parent_error(nothing, np.eye(2, dtype=bool)))
+    assert np.isnan(metrics.recall(nothing)).all()
+    none = np.zeros((0, 2))
+    got = metrics.evaluate(
+        none, none, none > 0, single_label=True, membership=np.eye(2, dtype=bool)
+    )
+    assert np.isnan([got["uar"], got["accuracy"], got["parent_error"]]).all()
+
+
+@pytest.mark.parametrize(
+    ("targets", "observed", "expected"),
+    [
+        ([[1, 0], [0, 1]], [[1, 1], [1, 1]], True),
+        ([[1, 0], [0, 1]], [[1, 1], [1, 0]], False),  # one is not known
+        ([[1, 0], [1, 1]], [[1, 1], [1, 1]], False),  # both
+        ([[1, 0], [0, 0]], [[1, 1], [1, 1]], False),  # neither
+        ([[1], [1]], [[1], [1]], False),  # nothing to choose from
+        (np.zeros((0, 2)), np.zeros((0, 2)), False),
+    ],
+)
+def test_labels_exclude_each_other_where_each_clip_has_one(targets, observed, expected):
+    got = metrics.is_single_label(np.array(targets, float), np.array(observed, bool))
+    assert got is expected
+
+
+def test_tables_show_what_was_computed():
+    figures = {"roc_auc": 0.5, "mAP": 0.5, "f1": 0.5, "loss": 1.0}
+    assert metrics.shown(figures) == ("roc_auc", "mAP", "f1")
+    figures |= {"accuracy": 0.5, "uar": 0.5}
+    assert metrics.shown(figures) == ("mAP", "uar", "accuracy")
+    figures["parent_error"] = 0.1
+    assert metrics.shown(figures) == ("mAP", "uar", "accuracy", "parent_error")
+
+
 # -- Against scikit-learn ------------------------------------------------------------
 
 
@@ -99,6 +173,52 @@ def test_every_metric_is_scikit_learns_on_the_observed_clips(rng):
         own = [values[column] for values in got["per_label"].values()]
         assert got[name] == pytest.approx(np.mean(own))
     assert set(metrics.MACRO) <= set(got)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("labels", [2, 5, 9])
+def test_decisions_are_counted_as_scikit_learn_counts_them(labels, rng):
+    """The last label has no clip: neither average counts it."""
+    true = rng.integers(0, labels - 1, 200) if labels > 2 else rng.integers(0, 2, 200)
+    decided = np.where(rng.uniform(size=200) < 0.6, true, rng.integers(0, labels, 200))
+    scores = scores_for(decided, rng, labels=labels)
+    targets = np.eye(labels)[true]
+    parent = np.arange(labels) // 2
+    got = metrics.evaluate(
+        scores, targets, np.ones(targets.shape, bool), single_label=True,
+        membership=parent[:, None] == np.unique(parent),
+    )  # fmt: skip
+    assert got["uar"] == pytest.approx(sk.balanced_accuracy_score(true, decided))
+    assert got["accuracy"] == pytest.approx(sk.accuracy_score(true, decided))
+    assert got["parent_error"] == pytest.approx(
+        np.mean(parent[true] != parent[decided])
+    )
+    expected = sk.confusion_matrix(true, decided, labels=range(labels))
+    assert got["confusion"] == expected.tolist()
+    own = [values["recall"] for values in got["per_label"].values()]
+    np.testing.assert_allclose(
+        own[: true.max() + 1], sk.recall_score(true, decided, average=None,
+                                               labels=range(true.max() + 1))
+    )  # fmt: skip
+    assert np.isnan(own[true.max() + 1 :]).all()
+    json.dumps(got)
+
+
+def test_decisions_are_counted_only_where_they_are_asked_for(rng):
+    scores, targets = scores_for(DECIDED, rng), np.eye(4)[TRUE]
+    seen = np.ones(targets.shape, bool)
+    plain = metrics.evaluate(scores, targets, seen)
+    assert not {"uar", "accuracy", "confusion", "parent_error"} & set(plain)
+    assert "recall" not in plain["per_label"]["0"]
+    decided = metrics.evaluate(scores, targets, seen, single_label=True)
+    assert "parent_error" not in decided
+    for name, value in plain.items():
+        if name != "per_label":
+            assert decided[name] == pytest.approx(value, nan_ok=True)
+    for label, values in plain["per_label"].items():
+        for name, value in values.items():
+            own = decided["per_label"][label][name]
+            assert own == pytest.approx(value, nan_ok=True)
 
 
 def test_what_was_not_observed_does_not_matter(rng):

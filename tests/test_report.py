@@ -1,5 +1,6 @@
 """Report pages: right figures, loud banners, escaped text, nothing from outside."""
 
+import dataclasses
 import html
 import json
 import re
@@ -8,14 +9,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from tfhier import compare
+from tests import tiny
+from tfhier import compare, figures
 from tfhier.data.bundle import Bundle
 from tfhier.data.clips import Clips
 from tfhier.data.pipeline import Features
 from tfhier.files import read_json, write_json, write_text
-from tfhier.report import comparison
+from tfhier.report import comparison, decisions, page
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
+from tfhier.train import sweep
 
 TAXONOMY = Taxonomy.parse("fine,coarse\na,p\nb,p\nc,q\n", source="a test")
 HOSTILE = '<script>alert("1 & 2")</script>'
@@ -216,7 +219,7 @@ def test_settings_that_differ_from_the_papers_are_marked(tmp_path):
     text = written(tmp_path, make_summary("base", [0.5]))
     assert '<tr class="marked"><td>epochs</td><td>20</td><td>30</td></tr>' in text
     assert "<tr><td>head</td><td>flat</td><td>flat</td></tr>" in text
-    assert "1 of 8 settings differ" in text
+    assert "1 of 9 settings differ" in text
 
 
 def test_a_grid_shows_what_was_tried_and_what_was_chosen(tmp_path):
@@ -387,3 +390,259 @@ def test_without_the_baseline_there_are_no_differences(tmp_path):
 )
 def test_the_interval_says_what_it_covers(num_folds, words):
     assert words in comparison.interval_meaning(num_folds)
+
+
+# -- Labels that exclude each other ----------------------------------------------------
+
+
+def decided_level(labels, value, *, parents):
+    """Figures of a level of which all labels were decided."""
+    found = level_metrics(labels, value)
+    found |= {"uar": value + 0.02, "accuracy": value + 0.03}
+    if parents:
+        found["parent_error"] = value - 0.3
+    found["confusion"] = [
+        [8 if row == column else 1 for column in range(len(labels))]
+        for row in range(len(labels))
+    ]
+    for number, each in enumerate(found["per_label"].values()):
+        each["recall"] = value + 0.01 * number
+    return found
+
+
+def make_decided(name, values, **more):
+    """A summary like `make_summary`'s of labels that exclude each other."""
+    summary = make_summary(name, values, **more)
+    for run, value in zip(summary["runs"], values, strict=True):
+        for part in ("validation", "test", "test_truth"):
+            run[part] = {
+                level: decided_level(
+                    TAXONOMY.labels_of(level), value + 0.1 * depth, parents=not depth
+                )
+                for depth, level in enumerate(TAXONOMY.levels)
+            }
+    one = compare.aggregate(summary["runs"][:1], "test")
+    summary |= {
+        "test": compare.aggregate(summary["runs"], "test"),
+        "test_truth": compare.aggregate(summary["runs"], "test_truth"),
+        "yardsticks": {"logistic regression": {"test": one, "test_truth": one}},
+        "paper": {"fine": {"uar": 91.7}},
+    }
+    return summary
+
+
+def test_columns_are_those_of_what_was_computed():
+    plain, decided = make_summary("x", [0.5])["test"], make_decided("x", [0.5])["test"]
+    macro = ["roc_auc", "mAP", "f1"]
+    expected = [(level, m) for level in ("fine", "coarse") for m in macro]
+    assert page.columns_of(plain) == expected
+    assert page.spans(expected) == [("fine", 3), ("coarse", 3)]
+    single = ["mAP", "uar", "accuracy"]
+    expected = [("fine", m) for m in (*single, "parent_error")]
+    expected += [("coarse", m) for m in single]
+    assert page.columns_of(decided) == expected
+    assert page.spans(expected) == [("fine", 4), ("coarse", 3)]
+    # A level may be decided and the next not.
+    mixed = {"fine": plain["fine"], "coarse": decided["coarse"]}
+    assert page.spans(page.columns_of(mixed)) == [("fine", 3), ("coarse", 3)]
+    assert page.columns_of(mixed)[3:] == [("coarse", m) for m in single]
+
+
+def test_decisions_are_explained_where_there_are_any():
+    plain, decided = make_summary("x", [0.5]), make_decided("x", [0.5])
+    assert page.reading([plain]) == list(page.READING)
+    assert page.reading([decided]) == [*page.READING, page.DECISIONS]
+
+
+def test_single_labels_have_uar_and_parent_errors(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "embeddings", lambda *_: [])  # there is no model
+    text = written(tmp_path, make_decided("base", [0.5, 0.6]))
+    rows = Page(text).rows
+    header = next(row for row in rows if row[0] == "%")
+    names = ["mAP", "UAR", "accuracy"]
+    assert header == ["%", *names, "parent error", *names]
+    own = next(row for row in rows if row[0] == "Method base|base")
+    assert own[1:] == [
+        "54.0 ± 7.1", "57.0 ± 7.1|paper 91.7", "58.0 ± 7.1", "25.0 ± 7.1",
+        "64.0 ± 7.1", "67.0 ± 7.1", "68.0 ± 7.1",
+    ]  # fmt: skip
+    yardstick = next(row for row in rows if row[0].startswith("yardstick"))
+    assert len(yardstick) == 8
+    run = next(row for row in rows if row[0] == "seed1")
+    assert run[4:] == ["59.0", "62.0", "63.0", "30.0", "69.0", "72.0", "73.0"]
+    label = next(row for row in rows if row[0] == "b")
+    assert label == ["b", "55.0", "55.0", "55.0", "25.0", "56.0", "7", "9"]
+    assert html.escape(page.DECISIONS) in text
+
+
+def decisions_of(folder, bundle, **fields):
+    """Sections on decisions of a summary whose best run is the second."""
+    summary = make_decided("base", [0.5, 0.6], best_run="seed1", **fields)
+    summary["runs"][1]["test"]["fine"]["confusion"][0][0] = 77
+    return summary, decisions.confusions(folder, summary)
+
+
+def test_confusions_are_the_best_runs_on_every_decided_level(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        decisions.decision_plots,
+        "confusion_matrix",
+        lambda counts, labels: drawn.append((counts, labels)) or figures.new(1.0),
+    )
+    _, pieces = decisions_of(tmp_path, make_bundle())
+    text = "".join(pieces)
+    assert "Of the best run, seed1" in text
+    assert text.index("Level fine") < text.index("Level coarse")
+    (fine, fine_labels), (coarse, coarse_labels) = drawn
+    assert fine.tolist() == [[77, 1, 1], [1, 8, 1], [1, 1, 8]]
+    assert (fine_labels, coarse_labels) == (["a", "b", "c"], ["p", "q"])
+    assert coarse.shape == (2, 2)
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {"confusion_fine.png", "confusion_coarse.png"}
+    assert decisions.confusions(tmp_path, make_summary("x", [0.5])) == []
+
+
+def with_conditions(values):
+    summary = make_decided("base", values)
+    for run, value in zip(summary["runs"], values, strict=True):
+        run["conditions"] = {
+            name: {
+                "fine": decided_level(["a", "b", "c"], value - lower, parents=True),
+                "coarse": decided_level(["p", "q"], value - lower, parents=False),
+            }
+            for name, lower in (("20 dB", 0.0), ("0 dB", 0.25))
+        }
+    found = [run["conditions"] for run in summary["runs"]]
+    summary["conditions"] = {n: compare.aggregate(found, n) for n in found[0]}
+    return summary
+
+
+def test_conditions_are_told_label_by_label(tmp_path):
+    summary = with_conditions([0.5, 0.7])
+    per_label = summary["runs"][1]["conditions"]["0 dB"]["fine"]["per_label"]
+    per_label["b"]["average_precision"] = None
+    for run in summary["runs"]:
+        own = run["conditions"]["20 dB"]["fine"]["per_label"]["c"]
+        own["average_precision"] = None
+    bundle = make_bundle()
+    told = np.array(["", "", "20 dB", "0 dB"])
+    clips = dataclasses.replace(bundle.clips, conditions=told)
+    bundle = dataclasses.replace(bundle, clips=clips)
+    targets, observed = bundle.labellings["fine"]
+    targets[[2, 3]], observed[[2, 3]] = [[1, 0, 0], [0, 1, 0]], True
+    (tmp_path / "seed0").mkdir()
+    write_json(tmp_path / "metrics.json", summary)
+    scores = np.array([[0.9, 0.1, 0.2], [0.3, 0.2, 0.1]])
+    np.savez(
+        tmp_path / "seed0" / "scores.npz",
+        sample_key=bundle.clips.keys[2:],
+        scores_fine=scores,
+    )
+    text = "".join(decisions.conditions(tmp_path, summary, bundle))
+    rows = Page(text).rows
+    assert rows[0] == ["fine", "20 dB", "0 dB"]
+    assert rows[1:] == [
+        ["a", "60.0", "35.0"],
+        ["b", "60.0", "25.0"],  # of the one run that knows
+        ["c", "undefined", "35.0"],
+    ]
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert names == {f"precision_recall_{label}.png" for label in "abc"}
+    assert decisions.conditions(tmp_path, make_decided("x", [0.5]), bundle) == []
+
+
+def test_curves_are_of_the_observed_clips_of_each_condition(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        decisions.decision_plots,
+        "precision_recall",
+        lambda curves, label: drawn.update({label: curves}) or figures.new(1.0),
+    )
+    summary = with_conditions([0.5])
+    bundle = make_bundle()
+    told = np.array(["0 dB", "20 dB", "20 dB", "0 dB"])
+    clips = dataclasses.replace(bundle.clips, conditions=told)
+    bundle = dataclasses.replace(bundle, clips=clips)
+    targets, observed = bundle.labellings["fine"]
+    targets[[1, 2, 3]] = np.eye(3)
+    observed[1:] = [[True, True, False]] * 3
+    (tmp_path / "seed0").mkdir()
+    write_json(tmp_path / "metrics.json", summary)
+    scores = np.arange(9).reshape(3, 3) / 10
+    np.savez(
+        tmp_path / "seed0" / "scores.npz",
+        sample_key=bundle.clips.keys[1:],
+        scores_fine=scores,
+    )
+    decisions.conditions(tmp_path, summary, bundle)
+    as_lists = {
+        label: {name: (s.tolist(), p.tolist()) for name, (s, p) in curves.items()}
+        for label, curves in drawn.items()
+    }
+    assert as_lists == {
+        "a": {"20 dB": ([0.0, 0.3], [True, False]), "0 dB": ([0.6], [False])},
+        "b": {"20 dB": ([0.1, 0.4], [False, True]), "0 dB": ([0.7], [False])},
+        "c": {"20 dB": ([], []), "0 dB": ([], [])},
+    }
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """The page of a real sweep on the tiny single labels, with its summary."""
+    folder = tmp_path_factory.mktemp("real")
+    data = folder / "data"
+    with tiny.data_set(data, single_label=True, with_audio=False) as single:
+        experiment = tiny.on_features(
+            single, selection="last", ema_decay=0.5, seeds=(4,), head="levelwise"
+        )
+        bundle = tiny.bundle(single, experiment)
+        told = np.where(np.arange(48) % 2, "10 dB", "0 dB")
+        clips = dataclasses.replace(bundle.clips, conditions=told)
+        bundle = dataclasses.replace(bundle, clips=clips)
+        job = sweep.Job(
+            name="mine", profile="small", experiment=experiment, paper=experiment,
+            bundle=bundle, folder=folder / "mine@tiny", command="a command",
+        )  # fmt: skip
+        summary = sweep.run(job)
+        text = report.write(job.folder, bundle).read_text(encoding="utf-8")
+    return job.folder, summary, text
+
+
+def test_a_real_page_is_whole(real):
+    folder, summary, text = real
+    found = Page(text)
+    assert not found.open
+    sections = [html.unescape(t) for t in re.findall("<h2>(.*?)</h2>", text)]
+    assert sections == [
+        "Results", "How to read this", "What was run", "Settings",
+        "How the setting was chosen", "Data", "Learning curves", "Labels",
+        "Decisions", "Conditions", "Embeddings", "Runs",
+    ]  # fmt: skip
+    names = {path.stem for path in (folder / "plots").iterdir()}
+    assert names == {
+        "learning_curves", "labels_fine", "labels_coarse", "confusion_fine",
+        "confusion_coarse", "embeddings",
+        *(f"precision_recall_{label}" for label in tiny.LABELS),
+    }  # fmt: skip
+    assert len([tag for tag, _ in found.tags if tag == "img"]) == len(names)
+    assert "12 test clips, laid on a plane by t-SNE" in text
+
+
+def test_a_real_page_says_what_the_summary_does(real):
+    _, summary, text = real
+    rows = Page(text).rows
+
+    def shown(part):
+        return [
+            f"{100 * summary[part][level][metric]['mean']:.1f}"
+            for level, metric in page.columns_of(summary[part])
+        ]
+
+    own = [row[1:] for row in rows if row[0] == "a row|mine"]
+    assert own == [shown("test"), shown("test_truth"), shown("test_live")]
+    assert html.escape(page.PARTS["test_live"]) in text
+    assert ["seed4", "4", "2 of 2", "none held out", *shown("test")] in rows
+    assert "lowest validation loss" not in text.split("<h2>Runs</h2>")[1]
+    assert ["training clips", "36 (none held out: the last epoch was kept)"] in rows
+    conditions = next(row for row in rows if row[1:] == ["0 dB", "10 dB"])
+    assert conditions[0] == "fine"

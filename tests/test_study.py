@@ -6,8 +6,9 @@ import json
 import pytest
 
 from tests import tiny
-from tfhier import study
-from tfhier.data import openmic
+from tests.test_report import make_decided, make_summary, with_conditions
+from tfhier import compare, study
+from tfhier.data import esc50, openmic
 from tfhier.errors import InputError
 from tfhier.files import read_json
 
@@ -221,3 +222,128 @@ def test_a_model_of_the_study_can_be_found_by_the_summary(done):
         folder = output / f"{summary['experiment']}@tiny"
         assert (folder / summary["best_run"] / "best.keras").is_file()
         assert read_json(folder / "metrics.json") == summary
+
+
+def test_data_without_a_stand_in_are_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "nothing"))
+    experiment = tiny.on_features(tmp_path, dataset="esc50", taxonomy="", features="")
+    for where in ("auto", "embedded"):
+        with pytest.raises(InputError, match="stand-in for ESC-50: .*--data"):
+            again({"esc": experiment}, where, tmp_path / "output")
+    assert "stands in" not in capsys.readouterr().out
+    assert not (tmp_path / "output").exists()
+    assert esc50.EMBEDDED_NAME == ""
+
+
+# -- One level, and labels that exclude each other -------------------------------------
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """An experiment without a taxonomy on single labels: folder and summary."""
+    folder = tmp_path_factory.mktemp("single")
+    with tiny.data_set(folder, single_label=True, with_audio=False) as single:
+        experiment = tiny.on_features(
+            single, taxonomy="", head="flat", epochs=1, ema_decay=0.5, table="T"
+        )
+        options = study.Options(data=str(single), output=folder / "output")
+        (summary,) = study.run({"alone": experiment}, options)
+    return folder / "output" / "alone@tiny", summary
+
+
+def test_without_a_taxonomy_the_labels_stand_alone(decided):
+    folder, summary = decided
+    assert list(summary["test"]) == ["label"]
+    assert set(summary["test"]["label"]) == {"mAP", "uar", "accuracy"}
+    assert summary["settings"]["taxonomy"] == ""
+    text = (folder / "seed0" / "taxonomy.csv").read_text(encoding="utf-8")
+    assert text.split() == ["label", *tiny.LABELS]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Level label" in page
+    assert "<h2>Decisions</h2>" in page
+
+
+def rows_of(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_a_table_of_single_labels_has_map_and_uar(decided):
+    _, summary = decided
+    for part, head in (("test", "test, observed"), ("test_live", "test, without the")):
+        text = study.result_table([summary], part)
+        assert text.startswith(head)
+        assert "label mAP" in text and "label UAR" in text
+        assert "f1" not in text.lower()
+        own = next(row for row in rows_of(text) if row[0] == "alone")
+        figures = summary[part]["label"]
+        expected = [f"{100 * figures[name]['mean']:.1f}" for name in ("mAP", "uar")]
+        assert own[1:] == expected
+    # Yardsticks have no weights that could be averaged.
+    assert "regression" in study.result_table([summary])
+    assert "regression" not in study.result_table([summary], "test_live")
+
+
+def test_parent_errors_and_the_papers_uar_have_columns():
+    summaries = [make_decided("base", [0.5, 0.6]), make_summary("other", [0.5])]
+    header, yardstick, own = study.result_table(summaries[:1]).splitlines()
+    names = [
+        "fine mAP", "fine UAR", "fine parent error", "coarse mAP", "coarse UAR",
+        "paper fine UAR",
+    ]  # fmt: skip
+    assert header.split("  ")[0] == study.PARTS["test"]
+    places = [header.index(name) for name in names]
+    assert places == sorted(places)
+    assert own.split()[-1] == "91.7"
+    assert "91.7" not in yardstick
+    assert "paper" not in study.result_table(summaries[:1], "test_truth")
+    assert "UAR" not in study.result_table(summaries[1:])
+    assert "paper fine mAP" in study.result_table(summaries[1:])
+
+
+def test_conditions_are_the_finest_levels_map():
+    summary = with_conditions([0.5, 0.7])
+    header, own = study.condition_table([summary]).splitlines()
+    assert header.startswith("test, fine mAP (%)")
+    assert header.split("(%)")[1].split() == ["20", "dB", "0", "dB"]
+    for name, value in (("20 dB", 59.0), ("0 dB", 34.0)):
+        mean = summary["conditions"][name]["fine"]["mAP"]["mean"]
+        assert 100 * mean == pytest.approx(value)
+    figures = own.split()
+    assert figures[0] == "base"
+    assert [x for x in figures if x in ("59.0", "34.0")] == ["59.0", "34.0"]
+
+
+def test_differences_of_single_labels_are_of_uar(decided):
+    base, ours = make_decided("base", [0.5, 0.6, 0.7]), make_decided("ours", [0.6] * 3)
+    text = study.difference_table([base, ours], base)
+    header, own = text.splitlines()
+    assert header.startswith("minus base")
+    names = ["fine mAP", "fine UAR", "fine parent error", "coarse mAP", "coarse UAR"]
+    assert [header.index(name) for name in names] == sorted(
+        header.index(name) for name in names
+    )
+    found = compare.paired_differences(ours, base)
+    assert found["fine"]["parent_error"]["mean"] == pytest.approx(0.0)
+    assert own.split()[0] == "ours"
+    assert "f1" in study.difference_table(
+        [make_summary("base", [0.5]), make_summary("ours", [0.6])],
+        make_summary("base", [0.5]),
+    )
+    late = make_decided("late", [0.5])
+    late["runs"][0]["seed"] = 9
+    assert "late" not in study.difference_table([base, late], base)
+
+
+def test_conditions_and_live_weights_are_told(capsys):
+    one = with_conditions([0.5, 0.7])
+    two = make_decided("other", [0.5, 0.6])
+    one["test_live"] = one["test"]
+    study._print_tables([one])
+    text = capsys.readouterr().out
+    assert study.PARTS["test_live"] in text
+    assert "20 dB" in text
+    # Only what all of them have stands side by side.
+    study._print_tables([one, two])
+    text = capsys.readouterr().out
+    assert study.PARTS["test_live"] not in text
+    assert "20 dB" not in text

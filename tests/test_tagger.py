@@ -320,3 +320,182 @@ def test_maps_of_too_few_bands_are_refused(backbone, shape, fits, rng):
         return
     with pytest.raises(InputError, match=rf"{backbone} needs maps .* bands.*=mlp"):
         tagger.build(experiment, TREE, feature_shape=shape)
+
+
+# -- Several backbones ---------------------------------------------------------------
+
+FUSION = SMALL.but(backbone="cnn10+resnet22", head="levelwise")
+
+
+def units(experiment: Experiment) -> int:
+    """Width of what the classifier of the finest level sees."""
+    body = tagger.build(experiment, TREE)[1]
+    return body.get_layer("zebra_classifier").kernel.shape[0]
+
+
+def settled(model: keras.Model, seed: int) -> keras.Model:
+    """Give a model weights of its own everywhere, statistics included."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        noise = rng.uniform(0.5, 1.5, weight.shape)
+        weight.assign(weight * noise + 1e-3 * noise)
+    return model
+
+
+@pytest.fixture(scope="module")
+def parents(tmp_path_factory):
+    """Saved taggers of the two backbones, and of a wider one: path by name."""
+    folder = tmp_path_factory.mktemp("parents")
+    found = {}
+    for number, (name, experiment) in enumerate(
+        {
+            "cnn10": FUSION.but(backbone="cnn10"),
+            "resnet22": FUSION.but(backbone="resnet22"),
+            "wide": FUSION.but(backbone="cnn10", width=1 / 8),
+        }.items()
+    ):
+        frontend, body = tagger.build(experiment, TREE, seed=number)
+        found[name] = folder / f"{name}.keras"
+        tagger.end_to_end(frontend, settled(body, number)).save(found[name])
+    return found
+
+
+def begun(parents, experiment, *names) -> tuple[LogMel, keras.Model]:
+    """A body that starts from some of the parents."""
+    experiment = experiment.but(initial=names)
+    frontend, body = tagger.build(experiment, TREE, seed=9)
+    tagger.start_from(body, [parents[name] for name in names], experiment, TREE)
+    return frontend, body
+
+
+def test_a_fusion_sees_what_its_backbones_see(parents, rng):
+    inputs = sounds(rng)
+    fused = tagger.embedder(
+        tagger.end_to_end(*begun(parents, FUSION, "cnn10", "resnet22")), TREE
+    )(inputs)
+    alone = [
+        tagger.embedder(keras.models.load_model(parents[name]), TREE)(inputs)
+        for name in ("cnn10", "resnet22")
+    ]
+    assert fused.shape[1] == units(FUSION) == sum(part.shape[1] for part in alone)
+    np.testing.assert_allclose(fused, np.concatenate(alone, axis=1), rtol=1e-5)
+    assert all(np.abs(part).max() > 1e-3 for part in alone)
+
+
+def test_a_fusion_is_saved_and_loaded(rng, tmp_path):
+    model = whole(FUSION)
+    tagger.check_loadable(model)
+    body = model.get_layer("body")
+    names = [layer.name for layer in body.layers]
+    assert {"cnn10", "resnet22", "fusion"} <= set(names)
+    own = {name: {x.name for x in body.get_layer(name).layers} for name in names[1:3]}
+    assert set.intersection(*own.values())  # the same names, in models of their own
+    model.save(tmp_path / "fusion.keras")
+    again = keras.models.load_model(tmp_path / "fusion.keras")
+    inputs = sounds(rng)
+    for level, values in model(inputs).items():
+        np.testing.assert_array_equal(again(inputs)[level], values)
+
+
+def test_every_backbone_of_a_fusion_is_checked():
+    with pytest.raises(InputError, match="no backbone 'cnn11'. Close: cnn1"):
+        tagger.build(FUSION.but(backbone="cnn10+cnn11"), TREE)
+    with pytest.raises(InputError, match="resnet22 needs maps"):
+        tagger.build(FUSION.but(backbone="mlp+resnet22"), TREE, feature_shape=(64,))
+
+
+# -- Starting from saved taggers -----------------------------------------------------
+
+
+def backbone_weights(model: keras.Model) -> dict[str, list[np.ndarray]]:
+    """Weights by layer, of all but the classifiers."""
+    return {
+        layer.name: layer.get_weights()
+        for layer in model.layers
+        if layer.weights and "classifier" not in layer.name
+    }
+
+
+def test_a_start_carries_the_backbone_exactly_and_nothing_else(parents, rng):
+    experiment = FUSION.but(backbone="cnn10")
+    frontend, body = begun(parents, experiment, "cnn10")
+    saved = keras.models.load_model(parents["cnn10"])
+    found, expected = map(backbone_weights, (body, saved.get_layer("body")))
+    assert found.keys() == expected.keys()
+    assert len(found) > 8
+    for name, weights in found.items():
+        for mine, its in zip(weights, expected[name], strict=True):
+            np.testing.assert_array_equal(mine, its)
+    fresh = tagger.build(experiment, TREE, seed=9)[1]
+    for level in TREE.levels:
+        mine, own = (m.get_layer(f"{level}_classifier").kernel for m in (body, fresh))
+        np.testing.assert_array_equal(mine, own)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names", "message"),
+    [
+        ("cnn10", ("wide",), "wide.keras has another backbone than cnn10 at width"),
+        ("cnn10", ("resnet22",), "resnet22.keras has another backbone than cnn10"),
+        ("cnn10+resnet22", ("resnet22", "cnn10"), "has another backbone than cnn10"),
+        ("cnn10+resnet22", ("cnn10",), "one experiment for each .*Received: cnn10"),
+        ("cnn10", ("cnn10", "resnet22"), "here cnn10. Received: cnn10, resnet22"),
+        ("cnn10", (), "one experiment for each"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(parents, backbone, names, message):
+    with pytest.raises(InputError, match=message):
+        begun(parents, FUSION.but(backbone=backbone), *names)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names"),
+    [("cnn10", ("cnn10",)), ("cnn10+resnet22", ("cnn10", "resnet22"))],
+)
+def test_a_frozen_backbone_keeps_weights_and_statistics(parents, backbone, names, rng):
+    experiment = FUSION.but(backbone=backbone, frozen=True, initial=names)
+    _, body = begun(parents, experiment, *names)
+    heads = [f"{level}_classifier" for level in TREE.levels]
+    own = [w for name in heads for w in body.get_layer(name).weights]
+    assert {id(w) for w in body.trainable_variables} == {id(w) for w in own}
+    before = backbone_weights(body)
+    kernels = [body.get_layer(name).get_weights()[0] for name in heads]
+    body.compile(keras.optimizers.SGD(1.0), loss=dict.fromkeys(TREE.levels, "mse"))
+    log_mels = rng.uniform(-60, 0, (4, 64, 64)).astype(np.float32)
+    targets = {level: rng.random((4, size)) for level, size in TREE.sizes.items()}
+    body.fit(log_mels, targets, batch_size=4, epochs=2, verbose=0)
+    for name, weights in backbone_weights(body).items():
+        for mine, its in zip(weights, before[name], strict=True):
+            np.testing.assert_array_equal(mine, its)
+    for name, kernel in zip(heads, kernels, strict=True):
+        assert np.abs(body.get_layer(name).get_weights()[0] - kernel).max() > 1e-6
+
+
+# -- Embeddings ----------------------------------------------------------------------
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("head", ["flat", "resatt", "levelwise"])
+def test_the_embedding_is_what_the_classifier_sees(head, rng, tmp_path):
+    model = whole(SMALL.but(head=head))
+    model.save(tmp_path / "tagger.keras")
+    model = keras.models.load_model(tmp_path / "tagger.keras")
+    inputs = sounds(rng)
+    embeddings = tagger.embedder(model, TREE)(inputs).numpy()
+    kernel, bias = model.get_layer("body").get_layer("zebra_classifier").get_weights()
+    np.testing.assert_allclose(
+        sigmoid(embeddings @ kernel + bias), model(inputs)["zebra"], rtol=1e-5
+    )
+
+
+def test_embeddings_of_features(rng):
+    model = whole(SMALL.but(backbone="mlp"), feature_shape=(12,))
+    features = rng.normal(size=(3, 12)).astype(np.float32)
+    embeddings = tagger.embedder(model, TREE)(features).numpy()
+    kernel, bias = model.get_layer("body").get_layer("zebra_classifier").get_weights()
+    np.testing.assert_allclose(
+        sigmoid(embeddings @ kernel + bias), model(features)["zebra"], rtol=1e-5
+    )

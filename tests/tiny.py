@@ -3,6 +3,7 @@
 48 clips of 0.6 s at 16 kHz: 36 to train, 12 to test. Six instruments in three families,
 each a pure tone of its own pitch, so that everything can be learned. About half of the
 labels are observed; the features `X` (clips, 4, 8) show the full truth under noise.
+As single labels every clip has exactly one of the six in turn, and all are observed.
 """
 
 import contextlib
@@ -40,6 +41,7 @@ def write(
     with_audio: bool = True,
     with_features: bool = True,
     with_truth: bool = True,
+    single_label: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write the data set and, beside its arrays, `taxonomy.csv`; return the folder.
@@ -49,6 +51,9 @@ def write(
     rng = np.random.default_rng(seed)
     truth = rng.random((len(KEYS), len(LABELS))) < 0.35
     observed = rng.random(truth.shape) < 0.5
+    if single_label:
+        truth = np.arange(len(KEYS))[:, None] % len(LABELS) == np.arange(len(LABELS))
+        observed = np.ones_like(truth)
     noise = rng.normal(0.0, 0.3, (len(KEYS), 4, 8))
     order = [LABELS.index(label) for label in columns]
     arrays = {

@@ -109,8 +109,8 @@ def shift_pitch(power, *, max_quarter_tones: int, first_bin: int, seed):
     """Raise or lower spectra by a whole number of quarter tones, uniformly drawn.
 
     Bin k of the result is taken from k / 2 ** (steps / 24), between bins interpolated.
-    What would come from beyond the last bin repeats it. (Pellegrini 2021, Sec. 3.3: 0
-    to 3 quarter tones.)
+    What would come from beyond the first or the last bin repeats it. (Pellegrini 2021,
+    Sec. 3.3: 0 to 3 quarter tones.)
 
     Args:
         power: (batch, frames, bins), >= 0. Bins are equally spaced in frequency.

@@ -132,5 +132,6 @@ def precision_recall(
     axes.set_ylim(0, 102)
     axes.set_xlabel(f"recall (%), {label.replace('_', ' ')}", size=figures.SIZE)
     axes.set_ylabel("precision (%)", size=figures.SIZE)
-    axes.legend(fontsize=figures.SIZE - 1, frameon=False, loc="lower left")
+    if axes.lines:
+        axes.legend(fontsize=figures.SIZE - 1, frameon=False, loc="lower left")
     return figure

@@ -128,9 +128,10 @@ def evaluate_run(
         result["test_truth"] = evaluate_levels(
             scores, bundle.truth, rows, taxonomy, fitted
         )
-    if bundle.clips.conditions is not None:
-        result["conditions"] = _by_condition(scores, bundle, rows, fitted)
-    if experiment.ema_decay:
+    conditions = _by_condition(scores, bundle, rows, fitted)
+    if conditions:
+        result["conditions"] = conditions
+    if experiment.is_averaged:
         live = load_tagger(folder / "live.keras", taxonomy)
         result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
@@ -173,6 +174,8 @@ def _by_condition(
     fitted: Mapping[str, np.ndarray],
 ) -> dict[str, dict]:
     """Return the metrics of the test clips of each condition, in order of the clips."""
+    if bundle.clips.conditions is None:
+        return {}
     conditions = bundle.clips.conditions[rows]
     found = {}
     for name in dict.fromkeys(conditions[conditions != ""].tolist()):

@@ -139,7 +139,13 @@ class Experiment:
         """Raise an InputError for settings that do not fit each other."""
         for name in ("spec_stripes", "noise_snr_db"):
             pair = getattr(self, name)
-            if len(pair) != 2 or pair[0] > pair[1]:
+            kinds = int if name == "spec_stripes" else (int, float)
+            are_numbers = all(
+                isinstance(value, kinds) and not isinstance(value, bool)
+                for value in pair
+            )
+            # Not `>`: NaN is neither.
+            if len(pair) != 2 or not are_numbers or not pair[0] <= pair[1]:
                 raise InputError(
                     f"{name} is a lowest and a highest value. Received: {pair!r}"
                 )
@@ -157,6 +163,11 @@ class Experiment:
                 "frozen and fit='svm' need initial, the experiments whose trained "
                 "backbones they start from."
             )
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether a run keeps an average of the weights: not without its steps."""
+        return self.ema_decay > 0 and self.fit == "gradient"
 
     @property
     def original(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from tfhier import evaluate, mel, tagger
 from tfhier.data.bundle import Bundle
@@ -98,7 +99,7 @@ def embedding_plane(
     Args:
         folder: Path of the experiment, with `metrics.json`.
         bundle: Bundle that it was trained on.
-        max_clips: int >= 4. Of more test clips so many are drawn at random.
+        max_clips: int >= 2. Of more test clips so many are drawn at random.
 
     Returns:
         Tuple of rows, int (clips,), and places, float (clips, 2).
@@ -115,10 +116,18 @@ def embedding_plane(
         drawn = np.random.default_rng(0).choice(len(rows), max_clips, replace=False)
         rows = rows[np.sort(drawn)]
     embeddings = evaluate.score(model, bundle, rows)
-    places = TSNE(
-        random_state=0, init="pca", perplexity=min(30.0, (len(rows) - 1) / 3)
-    ).fit_transform(embeddings)
-    return rows, places
+    if len(rows) < 2:
+        return rows, np.zeros((len(rows), 2))
+    # A network that answers alike to everything has no principal components.
+    num_varying = (np.ptp(embeddings, axis=0) > 0).sum()
+    method = TSNE(
+        random_state=0,
+        init="pca" if num_varying > 1 else "random",
+        perplexity=min(30.0, (len(rows) - 1) / 3),
+    )
+    # Beside other jobs its threads wait for each other: 17 s for 40 clips, not 0.1 s.
+    with threadpool_limits(1):
+        return rows, method.fit_transform(embeddings)
 
 
 def group_shares(

@@ -164,10 +164,10 @@ def parent_error(confused: np.ndarray, membership: np.ndarray) -> float:
 
     Returns:
         float in [0, 1]: for species under "primate" and "background" the share of
-        clips that lie on the wrong side of that border.
+        clips that lie on the wrong side of that border. NaN without clips.
     """
     related = membership.astype(int) @ membership.T.astype(int) > 0
-    return float(confused[~related].sum() / confused.sum())
+    return _share(confused[~related].sum(), confused.sum())
 
 
 def binary_crossentropy(
@@ -252,7 +252,7 @@ def evaluate(
         columns["recall"] = recall(confused)
         decided = {
             "uar": _macro(columns["recall"]),
-            "accuracy": float(np.trace(confused) / max(1, confused.sum())),
+            "accuracy": _share(np.trace(confused), confused.sum()),
             "confusion": confused.tolist(),
         }
         if membership is not None:
@@ -285,6 +285,11 @@ def _per_label(of_label, scores, targets, observed) -> np.ndarray:
             for i, seen in enumerate(observed.T)
         ]
     )
+
+
+def _share(count: int, total: int) -> float:
+    """Return a part of a number of clips; NaN where there are none."""
+    return float(count / total) if total else float("nan")
 
 
 def _macro(values: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """A data set made ready: columns in order, bad files out, parts dealt without leaks."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -221,6 +223,137 @@ def test_a_validation_part_of_its_own_is_kept(data):
         sample_rate=16_000,
     )  # fmt: skip
     assert np.array_equal(bundle.deal(experiment, seed=0, fold=0), parts)
+
+
+def own(data, *, parts=None, **fields):
+    """Return the bundle of the tiny clips with other fields, and its experiment."""
+    experiment = tiny.on_features(data)
+    clips = openmic.load(data)
+    clips = clips if parts is None else clips.with_parts(parts)
+    clips = dataclasses.replace(clips, **fields)
+    taxonomy = Taxonomy.parse(tiny.TAXONOMY)
+    return bundles.build(clips, experiment, taxonomy, sample_rate=16_000), experiment
+
+
+def whole_groups(parts, groups) -> bool:
+    """Return whether no group is in two parts."""
+    return len(set(zip(parts, groups, strict=True))) == len(set(groups))
+
+
+FOLDS = np.array([7, 2, 5, 9] * 12)  # counted from anything
+GROUPS = np.repeat([f"g{i:02}" for i in range(16)], 3)
+
+
+def test_own_folds_are_the_division_where_there_is_no_other(data):
+    bundle, experiment = own(data, folds=FOLDS)
+    assert bundle.num_folds(experiment) == 4
+    for seed in (0, 1):
+        for fold, number in enumerate((2, 5, 7, 9)):
+            parts = bundle.deal(experiment, seed=seed, fold=fold)
+            np.testing.assert_array_equal(parts == "test", number == FOLDS)
+            assert np.count_nonzero(parts == "validation") == 5
+    first, other = (bundle.deal(experiment, seed=seed, fold=1) for seed in (0, 1))
+    assert not np.array_equal(first, other)  # validation is each seed's own
+
+
+def test_the_experiments_folds_come_before_the_datas_own(data):
+    bundle, experiment = own(data, folds=FOLDS)
+    experiment = experiment.but(num_folds=3)
+    assert bundle.num_folds(experiment) == 3
+    tested = [bundle.deal(experiment, seed=0, fold=f) == "test" for f in range(3)]
+    assert np.all(np.sum(tested, axis=0) == 1)
+    assert [test.sum() for test in tested] == [16, 16, 16]
+
+
+def test_a_set_with_its_own_split_has_no_folds(data):
+    bundle, experiment = own(data)
+    assert bundle.num_folds(experiment) == 0
+    assert bundle.num_folds(experiment.but(num_folds=5)) == 5
+
+
+@pytest.mark.parametrize("num_folds", [0, 4])
+def test_groups_are_never_divided(data, num_folds):
+    """With the data's own split, whose test clips are whole groups, and with folds."""
+    bundle, experiment = own(data, groups=GROUPS)
+    experiment = experiment.but(num_folds=num_folds, validation_fraction=0.25)
+    for seed in range(3):
+        for fold in range(max(1, num_folds)):
+            parts = bundle.deal(experiment, seed=seed, fold=fold)
+            assert whole_groups(parts, GROUPS)
+            assert set(parts) == {"train", "validation", "test"}
+
+
+def test_without_groups_these_groups_would_be_divided(data):
+    bundle, experiment = own(data)
+    parts = bundle.deal(experiment.but(num_folds=4), seed=0, fold=0)
+    assert not whole_groups(parts, GROUPS)
+
+
+def test_own_folds_with_groups_hold_out_whole_groups(data):
+    folds = np.repeat([0, 1, 2, 3], 12)
+    bundle, experiment = own(data, groups=GROUPS, folds=folds)
+    for fold in range(4):
+        parts = bundle.deal(experiment, seed=0, fold=fold)
+        np.testing.assert_array_equal(parts == "test", folds == fold)
+        assert whole_groups(parts, GROUPS)
+        assert "validation" in parts
+
+
+@pytest.mark.parametrize("selection", ["last", "test"])
+def test_other_selections_hold_nothing_out(data, selection):
+    parts = openmic.load(data).parts.astype("<U10")
+    parts[:5] = "validation"
+    bundle, experiment = own(data, parts=parts)
+    dealt = bundle.deal(experiment.but(selection=selection), seed=0, fold=0)
+    assert np.count_nonzero(dealt == "train") == tiny.NUM_TRAIN
+    np.testing.assert_array_equal(dealt == "test", parts == "test")
+
+
+@pytest.mark.parametrize("selection", ["last", "test"])
+def test_other_selections_train_on_all_other_folds(data, selection):
+    bundle, experiment = own(data, folds=FOLDS)
+    experiment = experiment.but(selection=selection)
+    for fold, number in enumerate((2, 5, 7, 9)):
+        parts = bundle.deal(experiment, seed=0, fold=fold)
+        expected = np.where(number == FOLDS, "test", "train")
+        np.testing.assert_array_equal(parts, expected)
+
+
+def test_one_group_alone_asks_for_training_without_validation(data):
+    groups = np.repeat(["all", "test"], [tiny.NUM_TRAIN, tiny.NUM_TEST])
+    bundle, experiment = own(data, groups=groups)
+    with pytest.raises(InputError, match=r"of tiny can be held out for validation: .*"
+                       r"--set selection=last"):  # fmt: skip
+        bundle.deal(experiment, seed=0, fold=0)
+    parts = bundle.deal(experiment.but(selection="last"), seed=0, fold=0)
+    assert np.count_nonzero(parts == "train") == tiny.NUM_TRAIN
+
+
+def test_more_folds_than_groups_are_refused(data):
+    bundle, experiment = own(data, groups=GROUPS)
+    with pytest.raises(InputError, match="16 groups cannot be divided into 17"):
+        bundle.deal(experiment.but(num_folds=17), seed=0, fold=0)
+
+
+def test_what_a_loader_noted_comes_first(data):
+    notes = ("Two clips lie in both parts.", "One recording is silent.")
+    bundle, _ = own(data, notes=notes)
+    assert bundle.notes == notes
+    on_audio = tiny.on_audio(data, clip_seconds=0.5)
+    clips = dataclasses.replace(openmic.load(data), notes=notes)
+    taxonomy = Taxonomy.parse(tiny.TAXONOMY)
+    longer = bundles.build(clips, on_audio, taxonomy, sample_rate=16_000).notes
+    assert longer[:2] == notes
+    assert longer[2].startswith("48 clips are longer")
+
+
+def test_spans_are_cut_on_the_way(data):
+    halves = dataclasses.replace(openmic.load(data), spans=np.tile([0.3, 0.6], (48, 1)))
+    experiment = tiny.on_audio(data, clip_seconds=0.3)
+    taxonomy = Taxonomy.parse(tiny.TAXONOMY)
+    cut = bundles.build(halves, experiment, taxonomy, sample_rate=16_000)
+    whole = tiny.bundle(data, tiny.on_audio(data))
+    np.testing.assert_array_equal(cut.source.samples, whole.source.samples[:, 4_800:])
 
 
 # -- Finding ---------------------------------------------------------------------------

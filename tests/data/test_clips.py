@@ -27,6 +27,14 @@ def make(num_clips=6, **changes):
     return Clips(**(fields | changes))
 
 
+ORIGIN = {
+    "spans": np.array([[i, i + 0.5] for i in range(6)]),
+    "groups": np.array(list("aabbcc")),
+    "folds": np.array([3, 1, 2, 3, 1, 2]),
+    "conditions": np.array(["", "10 dB", "", "0 dB", "", "10 dB"]),
+}
+
+
 def test_length_and_indices_of_parts():
     clips = make()
     assert len(clips) == 6
@@ -49,6 +57,27 @@ def test_select_keeps_every_field_of_a_row_together_and_the_order(which):
     assert (chosen.name, chosen.kind, chosen.labels) == ("tiny", "other", clips.labels)
 
 
+@pytest.mark.parametrize("which", [[4, 0], [-2, -6]], ids=["list", "negative"])
+def test_select_keeps_where_clips_come_from(which):
+    clips = make(**ORIGIN, notes=("Three were silent.",))
+    chosen = clips.select(which)
+    for name, values in ORIGIN.items():
+        assert np.array_equal(getattr(chosen, name), values[[4, 0]])
+    assert chosen.notes == ("Three were silent.",)
+    mask = clips.groups == "b"
+    assert clips.select(mask).folds.tolist() == [2, 3]
+
+
+def test_other_parts_and_other_columns_keep_where_clips_come_from():
+    clips = make(**ORIGIN, notes=("Three were silent.",))
+    for changed in (
+        clips.with_parts(["train"] * 6),
+        clips.reorder([1, 0], ["voice", "cello"]),
+    ):
+        for name in ("notes", *ORIGIN):
+            assert getattr(changed, name) is getattr(clips, name)
+
+
 def test_a_mask_selects_like_its_indices():
     clips = make()
     mask = clips.parts == "train"
@@ -58,9 +87,10 @@ def test_a_mask_selects_like_its_indices():
 
 def test_what_a_table_lacks_stays_absent():
     chosen = make(paths=None, features={}, truth=None).select([1])
-    assert chosen.paths is None
-    assert chosen.truth is None
+    for name in ("paths", "truth", *ORIGIN):
+        assert getattr(chosen, name) is None
     assert chosen.features == {}
+    assert chosen.notes == ()
 
 
 def test_with_parts_replaces_parts_alone():
@@ -100,11 +130,31 @@ def test_a_table_cannot_be_changed():
         ({"features": {"X": np.zeros((5, 3))}}, r"features\['X'\] must be 6 rows"),
         ({"truth": np.zeros((6, 3))}, "truth must be shape"),
         ({"truth": np.full((6, 2), 2)}, "truth must be 0 or 1. Received: 2"),
+        ({"spans": np.ones((6, 3))}, r"spans must be shape \(6, 2\)"),
+        ({"spans": np.tile([0, 1], (6, 1))}, "spans must be floating"),
+        ({"groups": np.array(["a"] * 5)}, r"groups must be shape \(6,\)"),
+        ({"groups": np.arange(6)}, "groups must be str_"),
+        ({"folds": np.arange(5)}, r"folds must be shape \(6,\)"),
+        ({"folds": np.arange(6.0)}, "folds must be integer"),
+        ({"conditions": np.zeros((6, 1))}, r"conditions must be shape \(6,\)"),
+        ({"conditions": np.zeros(6)}, "conditions must be str_"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         make(**changes)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [[-0.1, 1.0], [1.0, 1.0], [2.0, 1.0], [np.nan, 1.0], [0.0, np.nan], [0.0, np.inf]],
+    ids=str,
+)
+def test_a_span_that_is_no_stretch_of_time_is_named_with_its_clip(span):
+    spans = ORIGIN["spans"].copy()
+    spans[3] = span
+    with pytest.raises(InputError, match=r"0 <= start < end.*for clip3"):
+        make(spans=spans)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfhier.data.pipeline import (
     Features,
@@ -163,3 +164,91 @@ def test_scoring_takes_whole_clips_in_order_with_the_last_small_batch():
     batches = list(scoring_batches(Ramps(), rows, batch_size=2).as_numpy_iterator())
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert np.array_equal(np.concatenate(batches), Ramps().values[rows])
+
+
+# -- Samplers, steps and noise ---------------------------------------------------------
+
+NOISE_ROWS = np.array([1, 2, 36, 39])
+
+
+def assert_equal(ours, theirs) -> None:
+    """Compare nested tuples and dicts of arrays."""
+    tf.nest.assert_same_structure(ours, theirs)
+    for mine, its in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced", "importance"])
+@pytest.mark.parametrize("first_epoch", [1, 3])
+def test_any_sampler_with_noise_goes_on_at_any_epoch(sampling, first_epoch):
+    settings = {
+        "sampling": sampling, "steps": 4, "noise_rows": NOISE_ROWS, "crop_samples": 30,
+    }  # fmt: skip
+    whole, late = (
+        batches_of(**settings),
+        batches_of(**settings, first_epoch=first_epoch),
+    )
+    assert len(whole) == 16
+    assert len(late) == 16 - 4 * first_epoch
+    for ours, theirs in zip(late, whole[4 * first_epoch :], strict=True):
+        assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced", "importance"])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_epochs_of_other_lengths_go_on_through_one_order(sampling, steps):
+    """14 batches, in whatever epochs they come; a pass is three."""
+    usual = clips_of(batches_of(sampling=sampling, steps=14, num_epochs=1))
+    cut = clips_of(batches_of(sampling=sampling, steps=steps, num_epochs=14 // steps))
+    np.testing.assert_array_equal(cut, usual)
+    if sampling == "uniform":
+        for clips in usual[:12].reshape(4, -1):
+            assert sorted(clips) == ROWS.tolist()
+
+
+def test_balanced_batches_count_observed_positives_alone():
+    """Of label 0 three clips are known, of label 1 one; the rest is no positive."""
+    targets = np.ones((NUM_CLIPS, 3), np.float32)
+    observed = np.zeros((NUM_CLIPS, 3), bool)
+    observed[ROWS[:3], 0] = observed[ROWS[7], 1] = observed[ROWS, 2] = True
+    targets[ROWS, 2] = 0
+    observed[0, :] = True  # no training clip
+    dataset = training_batches(
+        Ramps(), ROWS, {"fine": (targets * observed, observed)}, batch_size=6, seed=0,
+        first_epoch=0, num_epochs=1, steps=3, sampling="balanced",
+    )  # fmt: skip
+    clips, counts = np.unique(clips_of(dataset.as_numpy_iterator()), return_counts=True)
+    assert dict(zip(clips, counts, strict=True)) == {
+        ROWS[0]: 3, ROWS[1]: 3, ROWS[2]: 3, ROWS[7]: 9,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("crop_samples", [0, 30])
+def test_noise_comes_from_its_rows_alone_and_from_all_of_them(crop_samples):
+    settings = {"crop_samples": crop_samples, "num_epochs": 20}
+    batches = batches_of(noise_rows=NOISE_ROWS, **settings)
+    for (clips, noise), _, _ in batches:
+        assert clips.shape == noise.shape == (5, crop_samples or 100)
+        np.testing.assert_array_equal(np.diff(noise, axis=1), 1)
+    rows = np.stack([noise[:, 0] // 1000 for (_, noise), _, _ in batches])
+    assert set(rows.ravel()) == set(NOISE_ROWS)
+    counts = [np.count_nonzero(rows == row) for row in NOISE_ROWS]
+    np.testing.assert_allclose(counts, 75, atol=5 * np.sqrt(75))
+    assert len(np.unique(rows, axis=0)) > 50
+
+
+def test_noise_changes_neither_clips_nor_crops_nor_labels():
+    settings = {"crop_samples": 30}
+    noisy, plain = batches_of(noise_rows=NOISE_ROWS, **settings), batches_of(**settings)
+    for ((clips, _), *labels), (alone, *others) in zip(noisy, plain, strict=True):
+        np.testing.assert_array_equal(clips, alone)
+        assert_equal(labels, others)
+
+
+def test_noise_of_another_seed_is_another():
+    def noise(seed):
+        batches = batches_of(seed=seed, noise_rows=NOISE_ROWS)
+        return np.concatenate([pair[1][:, 0] for pair, _, _ in batches])
+
+    assert np.mean(noise(0) == noise(1)) < 0.6
+    np.testing.assert_array_equal(noise(1), noise(1))

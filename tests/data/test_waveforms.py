@@ -374,3 +374,108 @@ def test_the_index_says_what_the_set_holds(paths, cache):
         "digest": hashlib.sha256(clips.samples.tobytes()).hexdigest(),
         "bad": [],
     }
+
+
+# -- Several clips of one file ---------------------------------------------------------
+
+SPANS = np.array([[0.1, 0.2], [0.0, 0.25], [0.15, 0.2], [0.05, 0.25], [0.2, 0.25]])
+FILES = (0, 2, 0, 1, 0)  # which file each of these is cut from
+
+
+def _decode_spans(paths, folder, *, spans=SPANS, files=FILES, **changes):
+    settings = {"sample_rate": RATE, "seconds": 0.2} | changes
+    keys = [f"clip{i}" for i in range(len(files))]
+    return waveforms.decode(
+        [paths[i] for i in files], keys=keys, folder=folder, spans=spans, **settings
+    )
+
+
+@pytest.mark.parametrize("sample_rate", [RATE, 4_000, 11_025])
+def test_spans_are_cut_from_their_files_to_the_sample(paths, cache, reads, sample_rate):
+    clips = _decode_spans(paths, cache, sample_rate=sample_rate)
+    assert sorted(reads) == paths[:3]  # each once, whatever is cut from it
+    num_samples = round(0.2 * sample_rate)
+    assert clips.samples.shape == (5, num_samples)
+    for row, (file, span) in enumerate(zip(FILES, SPANS, strict=True)):
+        sound, _ = audio.read(paths[file], sample_rate=sample_rate)
+        start, end = (round(second * sample_rate) for second in span)
+        expected = np.clip(sound[start:end][:num_samples], -1, 1)
+        got = clips.fetch([row])[0]
+        assert abs(got[: len(expected)] - expected).max() <= 0.5 * STEP + 1e-7
+        assert not got[len(expected) :].any()
+        assert clips.lengths[row] == len(expected)
+    assert (clips.num_longer, clips.num_shorter) == (1, 3)
+
+
+def test_whole_files_as_spans_are_whole_files(paths, cache, tmp_path):
+    spans = np.tile([0.0, 0.25], (6, 1))
+    cut = _decode_spans(paths, cache, spans=spans, files=range(6), seconds=0.25)
+    whole = _decode(paths, tmp_path / "whole")
+    np.testing.assert_array_equal(cut.samples, whole.samples)
+    assert cut.digest == whole.digest
+    assert _contents(cache).keys() != _contents(tmp_path / "whole").keys()
+
+
+def test_other_spans_make_another_set(paths, cache):
+    first = _decode_spans(paths, cache)
+    moved = SPANS.copy()
+    moved[2] += 1 / RATE
+    second = _decode_spans(paths, cache, spans=moved)
+    assert len(list(cache.glob("*.npy"))) == 2
+    differ = (first.samples != second.samples).any(axis=1)
+    assert differ.tolist() == [False, False, True, False, False]
+    np.testing.assert_array_equal(first.samples[2, 1:400], second.samples[2, :399])
+
+
+def test_a_span_that_ends_behind_the_file_is_cut_there(paths, cache):
+    clips = _decode_spans(paths, cache, spans=[[0.2, 0.9]], files=[0])
+    assert clips.lengths.tolist() == [400]
+    assert (clips.num_longer, clips.num_shorter) == (0, 1)
+
+
+def test_a_span_outside_its_file_is_named_and_can_be_left_out(paths, cache, reads):
+    spans = SPANS.copy()
+    spans[2] = [0.25, 0.5]
+    reason = r"0\.wav: has no sound at 0\.25 to 0\.5 s.*table of selections\. \(4 clips"
+    with pytest.raises(audio.AudioError, match=reason):
+        _decode_spans(paths, cache, spans=spans)
+    reads.clear()
+    clips = _decode_spans(paths, cache, spans=spans, skip_bad=True)
+    assert reads == [paths[0]]  # the clips of the other files were kept
+    assert list(clips.bad) == ["clip2"]
+    assert clips.bad["clip2"].startswith("has no sound at 0.25 to 0.5 s")
+    assert clips.samples.any(axis=1).tolist() == [True, True, False, True, True]
+    assert clips.lengths[2] == 0
+
+
+def test_all_clips_of_a_bad_file_are_bad(paths, cache):
+    _spoil(paths[0])
+    clips = _decode_spans(paths, cache, skip_bad=True)
+    assert list(clips.bad) == ["clip0", "clip2", "clip4"]
+    assert all(reason.startswith("is truncated") for reason in clips.bad.values())
+    assert clips.samples.any(axis=1).tolist() == [False, True, False, True, False]
+
+
+def test_a_killed_decode_of_spans_goes_on_with_whole_files(
+    paths, cache, tmp_path, reads, monkeypatch
+):
+    _decode_spans(paths, tmp_path / "whole")
+    monkeypatch.setattr(waveforms, "_BATCH", 1)
+    store = waveforms._store
+    num_stored = 0
+
+    def store_then_die(*args):
+        nonlocal num_stored
+        num_stored += 1
+        if num_stored == 5:  # file 0 has three clips, file 2 one, then comes file 1
+            raise _Killed
+        store(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(waveforms, "_store", store_then_die)
+        with pytest.raises(_Killed):
+            _decode_spans(paths, cache, num_workers=1)
+    reads.clear()
+    _decode_spans(paths, cache)
+    assert reads == [paths[1]]
+    assert _contents(cache) == _contents(tmp_path / "whole")

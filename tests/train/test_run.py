@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import evaluate
+from tfhier import evaluate, metrics
 from tfhier.errors import InputError
 from tfhier.files import read_json
 from tfhier.train import keeper
@@ -72,8 +72,8 @@ def go(experiment, bundle, folder, progress=None, *, seed=0, parts=None) -> Reco
     return progress
 
 
-def weights_of(folder: Path) -> list[np.ndarray]:
-    return keras.models.load_model(folder / "best.keras").get_weights()
+def weights_of(folder: Path, name: str = "best.keras") -> list[np.ndarray]:
+    return keras.models.load_model(folder / name).get_weights()
 
 
 def epochs_kept(folder: Path) -> int:
@@ -83,11 +83,15 @@ def epochs_kept(folder: Path) -> int:
 
 def assert_same_results(folder: Path, expected: Path) -> None:
     """Weights, history, thresholds and metrics agree to the last bit."""
+    live = "live.keras"
+    assert (folder / live).exists() == (expected / live).exists()
     for name in ("history.csv", "metrics.json", "thresholds.json", "experiment.json"):
         assert (folder / name).read_bytes() == (expected / name).read_bytes(), name
-    mine, its = weights_of(folder), weights_of(expected)
-    assert len(mine) == len(its) > 3
-    assert all(np.array_equal(a, b) for a, b in zip(mine, its, strict=True))
+    for name in ("best.keras", live):
+        if (expected / name).exists():
+            mine, its = weights_of(folder, name), weights_of(expected, name)
+            assert len(mine) == len(its) > 3
+            assert all(np.array_equal(a, b) for a, b in zip(mine, its, strict=True))
     with (
         np.load(folder / "scores.npz", allow_pickle=False) as a,
         np.load(expected / "scores.npz", allow_pickle=False) as b,
@@ -99,8 +103,28 @@ def assert_same_results(folder: Path, expected: Path) -> None:
 
 
 def everything_random(data):
-    """Random crops, SpecAugment, dropout and mixup at once, on audio."""
-    return tiny.on_audio(data, head="resatt", mixup_alpha=0.5, epochs=3)
+    """All that is drawn or remembered from step to step at once, on audio.
+
+    Four steps an epoch, where a pass over the clips is three.
+    """
+    return tiny.on_audio(
+        data,
+        head="resatt",
+        epochs=3,
+        sampling="balanced",
+        steps_per_epoch=4,
+        mixup_alpha=0.5,
+        time_stretch=0.1,
+        pitch_quarter_tones=2,
+        roll_seconds=0.1,
+        gain_db=3.0,
+        noise_rate=0.5,
+        noise_label="f",
+        amsgrad=True,
+        ema_decay=0.8,
+        ema_start=3,
+        ema_reset_every=5,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +150,8 @@ def on_features(data, tmp_path_factory):
 def test_a_run_interrupted_inside_an_epoch_ends_with_the_same_bits(on_audio, tmp_path):
     experiment, bundle, expected = on_audio
     with pytest.raises(Interrupted):
-        # Three steps an epoch: the fifth is the second of the second epoch.
-        go(experiment, bundle, tmp_path, Recorder(at_step=5))
+        # Four steps an epoch: the sixth is the second of the second epoch.
+        go(experiment, bundle, tmp_path, Recorder(at_step=6))
     assert not (tmp_path / "best.keras").exists()
     assert go(experiment, bundle, tmp_path).first_epoch == 1
     assert_same_results(tmp_path, expected)
@@ -264,8 +288,8 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
     _, _, folder = on_audio
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "best.keras", "experiment.json", "history.csv", "metrics.json", "scores.npz",
-        "taxonomy.csv", "tensorboard", "thresholds.json",
+        "best.keras", "experiment.json", "history.csv", "live.keras", "metrics.json",
+        "scores.npz", "taxonomy.csv", "tensorboard", "thresholds.json",
     }  # fmt: skip
     assert (folder / "taxonomy.csv").read_text() == tiny.TAXONOMY
     with (folder / "history.csv").open() as file:
@@ -273,7 +297,8 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     levels = [f"val_{level}_{what}" for level in ("fine", "coarse")
               for what in ("loss", "mAP")]  # fmt: skip
-    assert list(rows[0]) == ["epoch", "loss", "kept", *levels]
+    live = [f"live_{name}" for name in levels]
+    assert list(rows[0]) == ["epoch", "loss", "kept", *levels, *live]
     assert training.is_trained(folder)
 
 
@@ -286,6 +311,8 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(data, tmp_path):
     assert np.argmin(losses) < len(losses) - 1
     validation = read_json(tmp_path / "metrics.json")["validation"]["fine"]
     assert validation["loss"] == pytest.approx(min(losses), rel=1e-5)
+    lowest = np.minimum.accumulate([np.inf, *losses[:-1]])
+    assert [row["kept"] for row in rows] == [int(x) for x in losses < lowest]
 
 
 def test_training_lowers_the_loss(data, tmp_path):
@@ -306,6 +333,154 @@ def test_other_settings_in_a_folder_are_named(on_features, tmp_path):
     assert "epochs" not in message
     training.check_settings(folder, wanted)
     training.check_settings(tmp_path, wanted)
+
+
+# -- Which epoch is kept ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """The data set with one label a clip."""
+    folder = tmp_path_factory.mktemp("single")
+    with tiny.data_set(folder, single_label=True, with_audio=False) as data:
+        yield data
+
+
+@pytest.fixture(scope="module")
+def to_the_last(data, tmp_path_factory):
+    """An uninterrupted run with an EMA that keeps the last epoch."""
+    experiment = tiny.on_features(
+        data, selection="last", epochs=3, ema_decay=0.7, ema_start=2
+    )
+    bundle = tiny.bundle(data, experiment)
+    folder = tmp_path_factory.mktemp("last")
+    return experiment, bundle, folder, go(experiment, bundle, folder)
+
+
+def test_the_last_epoch_is_kept_where_no_clip_is_held_out(to_the_last):
+    experiment, bundle, folder, progress = to_the_last
+    parts = bundle.deal(experiment, seed=0, fold=0)
+    assert (parts == "train").sum() == tiny.NUM_TRAIN
+    assert [list(row) for row in progress.rows] == [["epoch", "loss", "kept"]] * 3
+    assert [row["kept"] for row in progress.rows] == [0, 0, 1]
+    found = read_json(folder / "metrics.json")
+    assert set(found) == {"test", "test_live", "test_truth", "violation_rate"}
+    thresholds = found["test"]["fine"]["per_label"].values()
+    assert {label["threshold"] for label in thresholds} == {0.5}
+
+
+def test_a_killed_run_to_the_last_ends_with_the_same_bits(to_the_last, tmp_path):
+    experiment, bundle, expected, _ = to_the_last
+    for moment in ({"at_step": 6}, {"after_epoch": 1}):
+        with pytest.raises(Interrupted):
+            go(experiment, bundle, tmp_path, Recorder(**moment))
+    assert go(experiment, bundle, tmp_path).first_epoch == 2
+    assert_same_results(tmp_path, expected)
+
+
+def test_the_live_weights_are_those_of_a_run_without_an_average(to_the_last, tmp_path):
+    experiment, bundle, folder, _ = to_the_last
+    go(experiment.but(ema_decay=0.0), bundle, tmp_path)
+    assert not (tmp_path / "live.keras").exists()
+    plain = weights_of(tmp_path)
+    live, averaged = weights_of(folder, "live.keras"), weights_of(folder)
+    assert all(np.array_equal(a, b) for a, b in zip(live, plain, strict=True))
+    pairs = zip(averaged, plain, strict=True)
+    assert not any(np.array_equal(a, b) for a, b in pairs if a.ndim == 2)
+    found, alone = (read_json(f / "metrics.json") for f in (folder, tmp_path))
+    assert found["test_live"] == alone["test"]
+    assert found["test_live"] != found["test"]
+
+
+def test_average_and_live_weights_are_each_kept_at_their_own_best(data, tmp_path):
+    # An average that hardly moves gets better for longer than what it follows.
+    experiment = tiny.on_features(
+        data, epochs=8, learning_rate=0.2, ema_decay=0.97, ema_start=1
+    )
+    bundle = tiny.bundle(data, experiment)
+    rows = go(experiment, bundle, tmp_path).rows
+    losses = {
+        name: [row[f"{prefix}val_fine_loss"] for row in rows]
+        for name, prefix in (("best.keras", ""), ("live.keras", "live_"))
+    }
+    assert np.argmin(losses["best.keras"]) != np.argmin(losses["live.keras"])
+    held = np.flatnonzero(bundle.deal(experiment, seed=0, fold=0) == "validation")
+    targets, observed = bundle.labellings["fine"]
+    for name, told in losses.items():
+        model = keras.models.load_model(tmp_path / name)
+        scores = evaluate.score(model, bundle, held)["fine"]
+        found = metrics.binary_crossentropy(scores, targets[held], observed[held])
+        assert found == pytest.approx(min(told), rel=1e-5)
+
+
+def test_the_test_clips_choose_where_they_are_asked_to(data, tmp_path):
+    experiment = tiny.on_features(data, selection="test", epochs=4, learning_rate=0.3)
+    bundle = tiny.bundle(data, experiment)
+    parts = bundle.deal(experiment, seed=0, fold=0)
+    assert set(parts) == {"train", "test"}
+    rows = go(experiment, bundle, tmp_path).rows
+    losses = [row["val_fine_loss"] for row in rows]
+    assert np.argmin(losses) < len(losses) - 1
+    found = read_json(tmp_path / "metrics.json")
+    assert found["test"]["fine"]["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert found["validation"] == found["test"]
+
+
+@pytest.mark.parametrize("by", ["uar", "mAP"])
+def test_the_epoch_with_the_highest_figure_is_kept(by, single, tmp_path):
+    experiment = tiny.on_features(
+        single, select_by=by, epochs=6, learning_rate=0.3, validation_fraction=0.4
+    )
+    rows = go(experiment, tiny.bundle(single, experiment), tmp_path).rows
+    told = [row[f"val_fine_{by}"] for row in rows]
+    kept = max(number for number, row in enumerate(rows) if row["kept"])
+    assert len(set(told)) > 1
+    assert kept == np.argmax(told)
+    assert kept != np.argmin([row["val_fine_loss"] for row in rows])
+    validation = read_json(tmp_path / "metrics.json")["validation"]["fine"]
+    assert validation[by] == pytest.approx(max(told))
+
+
+# -- What cannot be trained ------------------------------------------------------------
+
+
+def refused(experiment, bundle, folder, message):
+    with pytest.raises(InputError, match=message):
+        go(experiment, bundle, folder)
+    assert not list(folder.iterdir())  # or a mended command would be refused, too
+
+
+def test_a_figure_that_the_labels_do_not_have_chooses_no_epoch(data, tmp_path):
+    experiment = tiny.on_features(data, select_by="uar")
+    bundle = tiny.bundle(data, experiment)
+    refused(experiment, bundle, tmp_path, "select_by=uar.*--set select_by=mAP")
+    go(experiment.but(selection="last", epochs=1), bundle, tmp_path)
+
+
+def test_noise_of_an_unknown_label_is_refused(data, tmp_path):
+    experiment = tiny.on_audio(data, noise_rate=0.5, noise_label="rain")
+    bundle = tiny.bundle(data, experiment)
+    refused(experiment, bundle, tmp_path, "one of the labels a, b, c.*'rain'")
+
+
+def test_noise_needs_training_clips_that_carry_its_label(data, tmp_path):
+    experiment = tiny.on_audio(data, noise_rate=0.5, noise_label="f")
+    bundle = tiny.bundle(data, experiment)
+    targets, observed = bundle.labellings["fine"]
+    parts = bundle.deal(experiment, seed=0, fold=0)
+    dealt = np.flatnonzero(parts == "train")
+    rows = training._noise_rows(experiment, bundle, dealt)
+    assert 0 < len(rows) < (observed & (targets > 0))[:, 5].sum()
+    assert set(rows) == {row for row in dealt if observed[row, 5] and targets[row, 5]}
+    targets[parts != "test", 5] = 0
+    refused(experiment, bundle, tmp_path, "No training clip is labelled 'f'")
+
+
+def test_features_are_not_mixed_with_noise(on_features, tmp_path):
+    experiment, bundle, expected = on_features
+    go(experiment.but(noise_rate=1.0, noise_label="f"), bundle, tmp_path)
+    pairs = zip(weights_of(tmp_path), weights_of(expected), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 # -- Numbers that are none -------------------------------------------------------------

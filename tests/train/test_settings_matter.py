@@ -1,5 +1,6 @@
 """Every setting of training reaches the run: changed alone, it changes the weights."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from tests import tiny
 from tests.train import test_run as runs
 from tfhier import tagger
+from tfhier.backbones import BACKBONES
 from tfhier.train import run as training
 
 # What the others are compared with: where a default would hide a setting, another.
@@ -25,10 +27,50 @@ CHANGES = {
     "learning_rate": 5e-3,
     "batch_size": 7,
     "coarse_negatives": "certain",
+    "steps_per_epoch": 2,
+    "selection": "last",
+    "ema_decay": 0.5,
 }
+# What both sides have, and what one has beside it.
+PAIRS = [
+    ({}, {"sampling": "balanced"}),
+    ({}, {"sampling": "importance"}),
+    ({"sampling": "balanced"}, {"sampling": "importance"}),
+    ({"learning_rate": 0.3}, {"amsgrad": True}),
+    ({"ema_decay": 0.5}, {"ema_decay": 0.8}),
+    ({"ema_decay": 0.5}, {"ema_start": 2}),
+    ({"ema_decay": 0.5}, {"ema_reset_every": 2}),
+    ({"mixup_alpha": 0.5}, {"mixup_per": "batch"}),
+]
 # Crops, SpecAugment, dropout and mixup at once.
 ON_AUDIO = {"width": 0.02, "epochs": 2, "mixup_alpha": 0.5}
 CHANGES_ON_AUDIO = {"spec_augment": False, "crop_seconds": 0.3, "dropout_scale": 0.5}
+# With a backbone of one layer and two steps: what the front end and SpecAugment are
+# told. Here, too, the first is what both sides have.
+AT_ONCE = {
+    "backbone": "one_layer",
+    "epochs": 1,
+    "steps_per_epoch": 2,
+    "selection": "last",
+    "crop_seconds": 0.0,
+    "spec_augment": False,
+}
+SPEC = {"spec_augment": True, "spec_time_width": 20}
+NOISE = {"noise_rate": 1.0, "noise_label": "f"}
+HEARD = [
+    ({}, {"roll_seconds": 0.2}),
+    ({}, {"gain_db": 12.0}),
+    ({}, {"time_stretch": 0.3}),
+    ({}, {"pitch_quarter_tones": 6}),
+    ({}, NOISE),
+    (NOISE, {"noise_rate": 0.3}),
+    (NOISE, {"noise_label": "e"}),
+    (NOISE, {"noise_snr_db": (-10.0, -5.0)}),
+    (SPEC, {"spec_time_width": 10}),
+    (SPEC, {"spec_mel_width": 30}),
+    (SPEC, {"spec_stripes": (0, 2)}),
+    (SPEC, {"spec_per": "batch"}),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +79,7 @@ def data(tmp_path_factory):
         yield folder
 
 
-def trained(data, folder, experiment) -> list[np.ndarray]:
+def trained(data, folder, experiment, **options) -> list[np.ndarray]:
     """Weights of the body, trained as a sweep trains it."""
     bundle = tiny.bundle(data, experiment)
     parts = bundle.deal(experiment, seed=0, fold=0)
@@ -49,6 +91,7 @@ def trained(data, folder, experiment) -> list[np.ndarray]:
         fold=0,
         parts=parts,
         progress=runs.Recorder(),
+        **options,
     )
     return runs.weights_of(folder)
 
@@ -90,6 +133,68 @@ def test_on_features(setting, base, data, tmp_path):
     changed = experiment.but(**{setting: CHANGES[setting]})
     assert changed != experiment
     assert not same(trained(data, tmp_path, changed), weights)
+
+
+@pytest.fixture(scope="module")
+def weights_after(data, tmp_path_factory):
+    """A function that trains an experiment once and remembers the weights."""
+    known = {}
+
+    def train(experiment):
+        key = json.dumps(experiment.settings())
+        if key not in known:
+            folder = tmp_path_factory.mktemp("remembered")
+            known[key] = trained(data, folder, experiment)
+        return known[key]
+
+    return train
+
+
+@pytest.mark.parametrize(("both", "changes"), PAIRS)
+def test_beside_another(both, changes, weights_after, data):
+    experiment = tiny.on_features(data, **BASE).but(**both, selection="last")
+    changed = experiment.but(**changes)
+    assert not same(weights_after(experiment), weights_after(changed))
+
+
+@pytest.fixture
+def one_layer(monkeypatch):
+    def build(log_mel, *, width=1.0, dropout_scale=1.0, augment=None):
+        x = keras.layers.Rescaling(0.01)(log_mel)
+        x = x if augment is None else augment(x)
+        x = keras.layers.Conv1D(4, 9, activation="relu", name="layer")(x)
+        return keras.layers.GlobalMaxPooling1D()(x)
+
+    monkeypatch.setitem(BACKBONES, "one_layer", build)
+
+
+@pytest.mark.parametrize(("both", "changes"), HEARD)
+def test_what_is_heard(both, changes, one_layer, weights_after, data):
+    experiment = tiny.on_audio(data, **AT_ONCE).but(**both)
+    changed = experiment.but(**changes)
+    assert not same(weights_after(experiment), weights_after(changed))
+
+
+def test_categorical_cross_entropy_is_another_loss(tmp_path):
+    with tiny.data_set(tmp_path, single_label=True, with_audio=False) as single:
+        experiment = tiny.on_features(single, **BASE)
+        own = trained(single, tmp_path / "bce", experiment)
+        other = trained(single, tmp_path / "cce", experiment.but(loss="cce"))
+    assert not same(own, other)
+
+
+def test_a_start_and_a_frozen_backbone_are_others(base, data, tmp_path):
+    experiment, weights = base
+    initial = tmp_path / "start"
+    trained(data, initial, experiment.but(seeds=(1,), learning_rate=0.1))
+    named = experiment.but(initial=("start",))
+    start = {"initial": [initial / "best.keras"]}
+    begun = trained(data, tmp_path / "begun", named, **start)
+    frozen = trained(data, tmp_path / "frozen", named.but(frozen=True), **start)
+    fitted = named.but(frozen=True, fit="svm")
+    assert not same(begun, weights)
+    assert not same(begun, frozen)
+    assert not same(trained(data, tmp_path / "svm", fitted, **start), frozen)
 
 
 def test_decoupled_weight_decay_is_another_and_has_a_strength(base, data, tmp_path):

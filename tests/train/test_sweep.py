@@ -1,14 +1,16 @@
 """Sweeps: the setting chosen on validation, summaries by hand, nothing done twice."""
 
 import dataclasses
+import hashlib
 import json
+import shutil
 import time
 
 import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import compare, evaluate, yardstick
+from tfhier import compare, evaluate, tagger, yardstick
 from tfhier.errors import InputError
 from tfhier.files import locked, read_json, write_json
 from tfhier.train import run as training
@@ -315,3 +317,109 @@ def test_the_yardstick_of_folds_is_of_the_same_deals(data, tmp_path, monkeypatch
     found = sweep._yardsticks(job, job.experiment)
     assert len(calls) == 8
     assert found[yardstick.MEANS]["test"]["fine"]["mAP"]["std"] > 0
+
+
+# -- Starting from other experiments ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def started(data, tmp_path_factory):
+    """A folder of results with the experiment `first`: seeds 0 and 3, a rate chosen."""
+    home = tmp_path_factory.mktemp("started")
+    experiment = tiny.on_features(data, head="flat")
+    bundle = tiny.bundle(data, experiment)
+    runs = []
+    for seed in (0, 3):
+        runs.append({"seed": seed, "fold": 0, "folder": f"rate=0.05/seed{seed}"})
+        for rate in (0.01, 0.05):
+            frontend, body = tagger.build(
+                experiment,
+                bundle.taxonomy,
+                feature_shape=bundle.feature_shape,
+                seed=seed,
+            )
+            folder = home / "first@tiny" / f"rate={rate}" / f"seed{seed}"
+            folder.mkdir(parents=True)
+            tagger.end_to_end(frontend, body).save(folder / "best.keras")
+    write_json(home / "first@tiny" / "metrics.json", {"runs": runs})
+    return home
+
+
+def follower(data, home, **changes):
+    experiment = tiny.on_features(
+        data,
+        **({"initial": ("first",), "epochs": 1, "seeds": (3,)} | changes),
+    )
+    return make_job(data, home / "second@tiny", experiment, name="second")
+
+
+def test_initial_models_are_those_of_the_seed_and_the_chosen_setting(data, started):
+    second = follower(data, started)
+    for seed in (0, 3):
+        found = second.initial(seed=seed, fold=0)
+        folder = started / "first@tiny" / "rate=0.05" / f"seed{seed}"
+        assert found == [folder / "best.keras"]
+    twice = follower(data, started, initial=("first", "first"))
+    assert twice.initial(seed=3, fold=0) == 2 * found
+    assert follower(data, started, initial=()).initial(seed=7, fold=0) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seed", "fold"),
+    [({"initial": ("third",)}, 3, 0), ({}, 7, 0), ({}, 3, 1)],
+)
+def test_what_is_not_trained_yet_is_named_with_its_command(
+    changes, seed, fold, data, started
+):
+    job = follower(data, started, **changes)
+    name = job.experiment.initial[0]
+    message = f"second starts from {name} with seed {seed}, .*run.py --exp {name}"
+    with pytest.raises(InputError, match=message):
+        job.initial(seed=seed, fold=fold)
+
+
+def test_a_missing_model_is_noticed_before_anything_is_written(
+    data, started, tmp_path, never_train
+):
+    name = "first@tiny/metrics.json"
+    write_json(tmp_path / name, read_json(started / name))
+    with pytest.raises(InputError, match="Train it first"):
+        sweep.run(follower(data, tmp_path))
+    assert not list((tmp_path / "second@tiny").glob("*/*"))
+
+
+def test_the_initial_models_belong_to_what_a_run_is(data, started, tmp_path):
+    copied = tmp_path / "results"
+    shutil.copytree(started / "first@tiny", copied / "first@tiny")
+    job = follower(data, copied)
+    sweep.run(job)
+    told = read_json(job.folder / "seed3" / "experiment.json")
+    (path,) = job.initial(seed=3, fold=0)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [digest.startswith(known) for known in told["initial_models"]] == [True]
+    assert len(told["initial_models"][0]) == 16
+    shutil.copy(path.parents[1] / "seed0" / "best.keras", path)
+    with pytest.raises(InputError, match="initial_models .*--fresh"):
+        sweep.run(job)
+
+
+def test_a_grid_is_not_chosen_from_without_clips_to_choose_by(
+    data, tmp_path, never_train
+):
+    grid = {"learning_rate": (0.1, 0.2)}
+    experiment = tiny.on_features(data, grid=grid, selection="last")
+    with pytest.raises(InputError, match="selection='last' holds no clips out"):
+        sweep.run(make_job(data, tmp_path, experiment))
+
+
+def test_a_sweep_without_clips_held_out(data, tmp_path):
+    experiment = tiny.on_features(
+        data, selection="last", seeds=(1, 0), epochs=1, ema_decay=0.5
+    )
+    summary = sweep.run(make_job(data, tmp_path, experiment))
+    assert summary["best_run"] == "seed1"  # the first
+    assert summary["choice"] == [{"setting": {}, "validation_fine_loss": None}]
+    assert "validation" not in summary["runs"][0]
+    for part in ("test", "test_live"):
+        a, b = (run[part]["fine"]["mAP"] for run in summary["runs"])
+        assert summary[part]["fine"]["mAP"]["mean"] == pytest.approx((a + b) / 2)

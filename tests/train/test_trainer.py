@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfhier import losses
+from tfhier import augment, losses
 from tfhier.augment import mixup
 from tfhier.experiment import Experiment
 from tfhier.layers import LogMel, SpecAugment
@@ -296,6 +296,17 @@ def test_every_generator_has_draws_of_its_own():
 # -- Waveforms -------------------------------------------------------------------------
 
 
+def log_mel_layer():
+    return LogMel(
+        sample_rate=8_000,
+        num_fft=128,
+        hop_length=64,
+        num_mels=10,
+        min_hertz=200,
+        max_hertz=4_000,
+    )
+
+
 def on_log_mel():
     """Decibels brought into a range that a dense layer can use."""
     layers = keras.layers
@@ -306,14 +317,7 @@ def on_log_mel():
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_waveforms_train_and_score_as_their_log_mels_do(alpha, rng):
-    frontend = LogMel(
-        sample_rate=8_000,
-        num_fft=128,
-        hop_length=64,
-        num_mels=10,
-        min_hertz=50,
-        max_hertz=4_000,
-    )
+    frontend = log_mel_layer()
     waveforms, targets, weights = batch_of(rng, shape=(640,))
     # Clips of different loudness, or their log-mels would be all alike.
     waveforms *= 10.0 ** -np.arange(CLIPS)[:, None] / 10
@@ -333,3 +337,74 @@ def test_waveforms_train_and_score_as_their_log_mels_do(alpha, rng):
     scores = heard.predict(waveforms, verbose=0)
     for level, expected in given.predict(log_mels, verbose=0).items():
         np.testing.assert_allclose(scores[level], expected, rtol=1e-5)
+
+
+# -- Augmentation of waveforms ---------------------------------------------------------
+
+
+ALL = {
+    "roll_seconds": 0.01,
+    "gain_db": 6.0,
+    "noise_rate": 0.7,
+    "noise_label": "c",
+    "noise_snr_db": (-3.0, 3.0),
+    "time_stretch": 0.2,
+    "pitch_quarter_tones": 4,
+}
+
+
+def test_augmentation_is_roll_gain_noise_stretch_and_pitch(rng):
+    frontend = log_mel_layer()
+    assert frontend.first_bin > 0
+    trainer = trainer_of(on_log_mel(), frontend, **ALL)
+    trainer.reseed(0)
+    seed = keras.random.SeedGenerator(0)
+    seed.state.assign(trainer.augment_seeds.state)
+    waveforms, noise = rng.normal(size=(2, CLIPS, 640)).astype(np.float32)
+    expected = augment.roll(waveforms, max_samples=80, seed=seed)
+    expected = augment.gain(expected, max_db=6.0, seed=seed)
+    expected = augment.add_noise(
+        expected, noise, rate=0.7, snr_db=(-3.0, 3.0), seed=seed
+    )
+    power = augment.stretch_time(frontend.power(expected), max_change=0.2, seed=seed)
+    power = augment.shift_pitch(
+        power, max_quarter_tones=4, first_bin=frontend.first_bin, seed=seed
+    )
+    found = trainer._log_mel((waveforms, noise))
+    np.testing.assert_array_equal(found, frontend.from_power(power))
+
+
+def test_without_augmentation_the_front_end_stands_alone(rng):
+    frontend = log_mel_layer()
+    trainer = trainer_of(on_log_mel(), frontend)
+    waveforms = rng.normal(size=(CLIPS, 640)).astype(np.float32)
+    before = np.array(trainer.augment_seeds.state)
+    np.testing.assert_array_equal(trainer._log_mel(waveforms), frontend(waveforms))
+    np.testing.assert_array_equal(trainer.augment_seeds.state, before)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("roll_seconds",),
+        ("gain_db",),
+        ("noise_rate", "noise_label"),
+        ("time_stretch",),
+        ("pitch_quarter_tones",),
+    ],
+)
+def test_each_augmentation_changes_the_step_and_no_score(names, rng):
+    frontend = log_mel_layer()
+    waveforms, targets, weights = batch_of(rng, shape=(640,))
+    waveforms *= 10.0 ** -np.arange(CLIPS)[:, None] / 10
+    waveforms *= np.linspace(0, 1, 640)[None, :].astype(np.float32)
+    noise = rng.normal(size=waveforms.shape).astype(np.float32)
+    inputs = (waveforms, noise) if "noise_rate" in names else waveforms
+    plain, changed = on_log_mel(), on_log_mel()
+    loss = step(trainer_of(plain, frontend), (waveforms, targets, weights))
+    trainer = trainer_of(changed, frontend, **{name: ALL[name] for name in names})
+    scores = trainer.predict(waveforms, verbose=0)["fine"]
+    expected = trainer_of(on_log_mel(), frontend).predict(waveforms, verbose=0)["fine"]
+    np.testing.assert_array_equal(scores, expected)
+    assert step(trainer, (inputs, targets, weights)) != loss
+    assert not np.array_equal(changed.get_weights()[0], plain.get_weights()[0])

@@ -53,8 +53,8 @@ def find_clips(dataset: str, where: str) -> "Clips":
         if module.EMBEDDED_NAME:
             return module.embedded()
         raise InputError(
-            f"{module.NAME} has no embedded stand-in: give --data a folder or file of "
-            f"{dataset} (docs/data.md)."
+            f"There is no embedded stand-in for {module.NAME}: name them with --data "
+            "(docs/data.md has the layouts)."
         )
     if where == "auto":
         return module.load(module.default_folder())

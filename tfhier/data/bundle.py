@@ -70,6 +70,9 @@ class Bundle:
         digest.update("\n".join([*self.clips.keys, *self.clips.parts]).encode())
         for targets, observed in self.labellings.values():
             digest.update(targets.tobytes() + observed.tobytes())
+        for origin in (self.clips.groups, self.clips.folds):
+            if origin is not None:
+                digest.update("\n".join(map(str, origin)).encode())
         return digest.hexdigest()[:16]
 
     def num_folds(self, experiment: Experiment) -> int:

@@ -98,7 +98,7 @@ def training_batches(
     shape = source.fetch(rows[:1]).shape[1:]
     if crop_samples:
         if lengths is None:
-            lengths = np.full(max(rows) + 1, shape[0])
+            lengths = np.full(len(finest), shape[0])
         num_starts = tf.constant(np.maximum(lengths - crop_samples, 0) + 1, tf.int64)
 
     def draw(step):
@@ -106,27 +106,25 @@ def training_batches(
         places = order(step * batch_size + tf.range(batch_size, dtype=tf.int64))
         return tf.gather(rows_in_graph, places)
 
-    def crop(indices, step):
+    def uniform(limit, stream):
+        """Return whole numbers in [0, limit), one a clip."""
+        return tf.random.stateless_uniform(
+            (batch_size,),
+            seed=tf.stack([tf.cast(seed, tf.int64), stream]),
+            maxval=limit,
+            dtype=tf.int64,
+        )
+
+    def crop(indices, stream):
         """Return where the crops of some clips begin."""
         if not crop_samples:
             return tf.zeros((batch_size,), tf.int64)
-        drawn = tf.random.stateless_uniform(
-            (batch_size,),
-            seed=tf.stack([tf.cast(seed, tf.int64), step]),
-            maxval=shape[0] - crop_samples + 1,
-            dtype=tf.int64,
-        )
-        return drawn % tf.gather(num_starts, indices)
+        most = shape[0] - crop_samples + 1
+        return uniform(most, stream) * tf.gather(num_starts, indices) // most
 
     def draw_noise(step):
         """Return the rows of a step's noise, any of them at any time."""
-        drawn = tf.random.stateless_uniform(
-            (batch_size,),
-            # Another stream than that of the crops, whose second numbers are >= 0.
-            seed=tf.stack([tf.cast(seed, tf.int64), -1 - step]),
-            maxval=len(noise_rows),
-            dtype=tf.int64,
-        )
+        drawn = uniform(len(noise_rows), -1 - 2 * step)
         return tf.gather(tf.constant(noise_rows, tf.int64), drawn)
 
     def read(indices, offsets):
@@ -141,9 +139,9 @@ def training_batches(
         for level, pair in labellings.items()
     }
 
-    def sound(indices, step):
+    def sound(indices, stream):
         inputs = tf.numpy_function(
-            read, [indices, crop(indices, step)], tf.float32, stateful=False
+            read, [indices, crop(indices, stream)], tf.float32, stateful=False
         )
         return tf.ensure_shape(inputs, batch_shape)
 
@@ -151,7 +149,8 @@ def training_batches(
         indices = draw(step)
         inputs = sound(indices, step)
         if noise_rows is not None:
-            inputs = (inputs, sound(draw_noise(step), step))
+            # Streams of the noise are below 0, those of the clips' crops are not.
+            inputs = (inputs, sound(draw_noise(step), -2 - 2 * step))
         return (
             inputs,
             {level: tf.gather(table, indices) for level, table in targets.items()},

@@ -58,9 +58,10 @@ def sampler(name: str, positive: np.ndarray, *, pass_length: int, seed: int) -> 
 
 def _uniform(num_clips: int, pass_length: int, seed: int) -> Sampler:
     def draw(positions):
-        return _shuffled(
-            positions % pass_length, num_clips, seed, positions // pass_length
-        )
+        number = positions // pass_length
+        # Rounds as in `index_shuffle`: of 1,000 clips some 150 keep their neighbour. It
+        # stays so because every uniform run so far was drawn by it.
+        return _shuffled(positions % pass_length, num_clips, seed, number, num_rounds=4)
 
     return draw
 
@@ -90,13 +91,14 @@ def _balanced(positive: np.ndarray, seed: int) -> Sampler:
 def _importance(positive: np.ndarray, pass_length: int, seed: int) -> Sampler:
     weights = (positive / (100.0 + positive.sum(axis=0))).sum(axis=1)
     edges = tf.constant(np.cumsum(weights) / weights.sum(), tf.float64)
-    fineness = 2**30
+    fineness, first_move = 2**32, np.random.default_rng(seed).integers(2**32)
 
     def draw(positions):
         number = positions // pass_length
-        place = _shuffled(positions % pass_length, pass_length, seed, 2 * number)
-        # Evenly spaced points, moved together by a random share of their distance.
-        move = _shuffled(tf.zeros_like(place), fineness, seed, 2 * number + 1)
+        place = _shuffled(positions % pass_length, pass_length, seed, number)
+        # Evenly spaced points, moved together by a share of their distance: a golden
+        # section on in every pass, so that the shares of all passes are even as well.
+        move = (first_move + 2_654_435_769 * number) % fineness
         points = tf.cast(place, tf.float64) + tf.cast(move, tf.float64) / fineness
         found = tf.searchsorted(
             edges, points / pass_length, side="right", out_type=tf.int64
@@ -106,21 +108,22 @@ def _importance(positive: np.ndarray, pass_length: int, seed: int) -> Sampler:
     return draw
 
 
-def _shuffled(places, size, seed: int, stream):
+def _shuffled(places, size, seed: int, stream, *, num_rounds: int = 8):
     """Return where places in [0, size) go in the permutation of a stream.
 
     `tf.random.experimental.index_shuffle` takes one seed for all places; its operation
-    takes one each. The first number of a seed is the one that function puts there.
+    takes one each. The first number of a seed is the one that function puts there. Of
+    every number the operation may read only the lowest 8 bits (measured, for sizes up
+    to 65,536): what lies above them is added to the first, or else every 256 streams
+    and every 256 seeds would repeat their permutations.
     """
+    shape = tf.shape(places)
+    stream = tf.broadcast_to(tf.cast(stream, tf.int64), shape)
+    above = stream // 256 + 101 * (seed // 256) + seed // 65_536
     seeds = tf.stack(
-        [
-            tf.fill(tf.shape(places), tf.constant(498247692, tf.int64)),
-            tf.fill(tf.shape(places), tf.cast(seed, tf.int64)),
-            tf.broadcast_to(tf.cast(stream, tf.int64), tf.shape(places)),
-        ],
-        axis=1,
+        [498247692 + above, tf.fill(shape, tf.cast(seed, tf.int64)), stream], axis=1
     )
-    last = tf.broadcast_to(tf.cast(size, tf.int64) - 1, tf.shape(places))
+    last = tf.broadcast_to(tf.cast(size, tf.int64) - 1, shape)
     return tf.raw_ops.RandomIndexShuffle(
-        index=places, seed=seeds, max_index=last, rounds=4
+        index=places, seed=seeds, max_index=last, rounds=num_rounds
     )

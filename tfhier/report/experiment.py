@@ -311,6 +311,8 @@ def _runs(summary: dict, histories: Mapping[str, list], fine: str) -> list[str]:
     above = [("", 4), *((f"test, {level} (%)", n) for level, n in spans(columns))]
     best = [run["folder"] for run in summary["runs"]].index(summary["best_run"])
     note = "Marked: the run with the lowest validation loss."
+    if "validation" not in summary["runs"][0]:
+        note = "Marked: the first run, which stands for all where one is shown."
     return [text(note), table(header, rows, above=above, marked=[best])]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import evaluate, losses, tagger
+from tfhier import evaluate, losses, metrics, tagger
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
 from tfhier.errors import InputError
@@ -125,7 +125,8 @@ def train(
         initial: Saved models that the backbone starts from.
 
     Raises:
-        InputError: The loss became NaN or infinite, or an initial model does not fit.
+        InputError: The loss became NaN or infinite, an initial model does not fit, or
+            the labels lack the noise or the figure to choose by that were asked for.
     """
     keras.utils.clear_session()
     frontend, body = tagger.build(
@@ -134,12 +135,14 @@ def train(
     tagger.check_loadable(body)
     if initial:
         tagger.start_from(body, initial, experiment, bundle.taxonomy)
-    # Only now: settings that no model can be built from leave nothing behind.
+    _check_choice(experiment, bundle)
+    rows = np.flatnonzero(parts == "train")
+    noise = None if frontend is None else _noise_rows(experiment, bundle, rows)
+    # Only now: settings that no run can be made of leave nothing behind.
     wanted = request(experiment, bundle, seed=seed, fold=fold, initial=initial)
     write_json(folder / "experiment.json", wanted)
-    rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation")}
     steps = experiment.steps_per_epoch or steps_per_epoch(
-        len(rows["train"]), experiment.batch_size
+        len(rows), experiment.batch_size
     )
     trainer = _trainer(experiment, bundle, frontend, body, steps=steps, seed=seed)
     keeper = Keeper(
@@ -152,11 +155,18 @@ def train(
     first_epoch = keeper.restore(trainer)
     progress.begin(first_epoch)
     if experiment.fit == "svm":
-        keeper.set_model(trainer)
-        keeper.end_epoch(0, svm.fit(trainer, bundle, rows["train"]))
+        if not keeper.history:
+            keeper.set_model(trainer)
+            keeper.end_epoch(0, svm.fit(trainer, bundle, rows))
     elif first_epoch < experiment.epochs:
         _descend(
-            trainer, keeper, bundle, rows["train"], steps=steps, first_epoch=first_epoch
+            trainer,
+            keeper,
+            bundle,
+            rows,
+            noise=noise,
+            steps=steps,
+            first_epoch=first_epoch,
         )
     _save_models(trainer, keeper, folder)
     bundle.taxonomy.write(folder / "taxonomy.csv")
@@ -171,6 +181,7 @@ def _descend(
     bundle: Bundle,
     training: np.ndarray,
     *,
+    noise: np.ndarray | None,
     steps: int,
     first_epoch: int,
 ) -> None:
@@ -188,7 +199,7 @@ def _descend(
         lengths=bundle.lengths,
         sampling=experiment.sampling,
         steps=steps,
-        noise_rows=_noise_rows(experiment, bundle, training),
+        noise_rows=noise,
     )
     trainer.fit(
         batches,
@@ -206,6 +217,18 @@ def _descend(
             ),
         ],
     )
+
+
+def _check_choice(experiment: Experiment, bundle: Bundle) -> None:
+    """Raise an InputError for a figure to choose by that the labels do not have."""
+    if experiment.selection == "last" or experiment.select_by != "uar":
+        return
+    if not metrics.is_single_label(*bundle.labellings[bundle.taxonomy.fine]):
+        raise InputError(
+            f"select_by=uar needs labels that exclude each other, but the clips of "
+            f"{bundle.clips.name} have other than exactly one. Use --set "
+            "select_by=mAP or --set select_by=loss."
+        )
 
 
 def _noise_rows(
@@ -232,15 +255,13 @@ def _noise_rows(
 
 
 def _save_models(trainer: Trainer, keeper: Keeper, folder: Path) -> None:
-    """Save the best epoch as `best.keras`, with an EMA also that of the live weights.
-
-    The latter is `live.keras`.
-    """
+    """Save the best epoch; beside an EMA that of the live weights as well."""
+    is_live = {"best.keras": False}
+    if trainer.averages:
+        is_live["live.keras"] = True
     # h5py, inside the archive, ends the process when the disk is full: look before.
-    num_models = 2 if trainer.averages else 1
-    require_space(folder, num_models * (8 * trainer.body.count_params() + 2**20))
-    names = {"best.keras": False, "live.keras": True}
-    for name, live in list(names.items())[:num_models]:
+    require_space(folder, len(is_live) * (8 * trainer.body.count_params() + 2**20))
+    for name, live in is_live.items():
         keeper.load_best(trainer, live=live)
         with replacing(folder / name) as temporary:
             tagger.end_to_end(trainer.frontend, trainer.body).save(temporary)

@@ -279,11 +279,11 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
     for part in ("test", "test_truth", "test_live"):
         if part in chosen[0]:
             summary[part] = compare.aggregate(chosen, part)
-    if "conditions" in chosen[0]:
-        summary["conditions"] = {
-            name: compare.aggregate([run["conditions"] for run in chosen], name)
-            for name in chosen[0]["conditions"]
-        }
+    # A fold may lack a condition that another has.
+    told = [run.get("conditions", {}) for run in chosen]
+    shared = [name for name in told[0] if all(name in found for found in told)]
+    if shared:
+        summary["conditions"] = {name: compare.aggregate(told, name) for name in shared}
     return summary
 
 

@@ -50,7 +50,7 @@ class Trainer(keras.Model):
         self.seed = seed
         self.augment_seeds = keras.random.SeedGenerator(seed)
         self.averages = []
-        if experiment.ema_decay:
+        if experiment.is_averaged:
             self.averages = [
                 keras.Variable(weight, trainable=False, name=f"average_{number}")
                 for number, weight in enumerate(body.trainable_variables)
