@@ -80,6 +80,7 @@ def test_values_out_of_range_are_refused(name, value):
         ({"noise_rate": 0.5}, "noise_rate needs noise_label"),
         ({"frozen": True}, "frozen and fit='svm' need initial"),
         ({"fit": "svm"}, "frozen and fit='svm' need initial"),
+        ({"fit": "svm", "initial": ("a",), "head": "lp"}, "use --set head=flat, gap"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(changes, message):
@@ -93,7 +94,7 @@ def test_pairs_that_fit():
         {"noise_snr_db": (-5, -5.0)},
         {"noise_rate": 0.0, "noise_label": ""},
         {"noise_rate": 1.0, "noise_label": "rain"},
-        {"frozen": True, "fit": "svm", "initial": ("a",)},
+        {"frozen": True, "fit": "svm", "head": "gmp", "initial": ("a",)},
     ):
         assert Experiment(**changes).but(head="gap").head == "gap"
 

@@ -163,6 +163,12 @@ class Experiment:
                 "frozen and fit='svm' need initial, the experiments whose trained "
                 "backbones they start from."
             )
+        if self.fit == "svm" and self.head not in ("flat", "gap", "gmp"):
+            raise InputError(
+                "fit='svm' fits the finest level alone, so the levels above must "
+                "follow from it: use --set head=flat, gap or gmp. Received: "
+                f"head='{self.head}'"
+            )
 
     @property
     def is_averaged(self) -> bool:

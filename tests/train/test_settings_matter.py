@@ -191,10 +191,14 @@ def test_a_start_and_a_frozen_backbone_are_others(base, data, tmp_path):
     start = {"initial": [initial / "best.keras"]}
     begun = trained(data, tmp_path / "begun", named, **start)
     frozen = trained(data, tmp_path / "frozen", named.but(frozen=True), **start)
-    fitted = named.but(frozen=True, fit="svm")
     assert not same(begun, weights)
     assert not same(begun, frozen)
-    assert not same(trained(data, tmp_path / "svm", fitted, **start), frozen)
+    stepped = named.but(frozen=True, head="gmp")
+    fitted = stepped.but(fit="svm")
+    assert not same(
+        trained(data, tmp_path / "svm", fitted, **start),
+        trained(data, tmp_path / "steps", stepped, **start),
+    )
 
 
 def test_decoupled_weight_decay_is_another_and_has_a_strength(base, data, tmp_path):
