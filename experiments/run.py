@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tfhier import console, experiment
+from tfhier import catalogue, console
 from tfhier.errors import InputError
 
 FOLDER = Path(__file__).parent
@@ -46,17 +46,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> None:
     args = parse(arguments)
     if args.list:
-        for name, sentence in experiment.describe(FOLDER).items():
+        for name, sentence in catalogue.describe(FOLDER).items():
             print(f"{name:<26} {sentence}")
         return
     if not args.exp:
         raise InputError("name an experiment with --exp, or see them all with --list")
-    found = experiment.find(FOLDER)
-    chosen = {name: found[name] for name in experiment.match(args.exp, found)}
-    changed = {n: experiment.override(e, args.set) for n, e in chosen.items()}
-    seeds = None if args.seeds is None else experiment.parse_seeds(args.seeds)
+    found = catalogue.find(FOLDER)
+    chosen = {name: found[name] for name in catalogue.match(args.exp, found)}
+    changed = {n: catalogue.override(e, args.set) for n, e in chosen.items()}
+    seeds = None if args.seeds is None else catalogue.parse_seeds(args.seeds)
     if args.print:
-        print("\n\n".join(experiment.card(name, e) for name, e in changed.items()))
+        print("\n\n".join(catalogue.card(name, e) for name, e in changed.items()))
         return
     # TensorFlow takes seconds to load: not for --list and typing errors.
     with console.without_native_messages():

@@ -10,11 +10,11 @@ import pytest
 
 from tests import tiny
 from tfhier import __main__ as command_line
-from tfhier import console, experiment
+from tfhier import catalogue, console
 from tfhier.files import locked
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = experiment.find(ROOT / "experiments")
+EXPERIMENTS = catalogue.find(ROOT / "experiments")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_py():
     """The module of `experiments/run.py`."""
-    return experiment._import_file(ROOT / "experiments" / "run.py")
+    return catalogue._import_file(ROOT / "experiments" / "run.py")
 
 
 def call(run_py, capsys, *arguments) -> tuple[int, str, str]:

@@ -6,11 +6,12 @@ import pytest
 
 from tests import tiny
 from tests.train.test_run import Recorder
-from tfhier import experiment, tagger
+from tfhier import catalogue, tagger
+from tfhier.experiment import Experiment
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import run as training
 
-EXPERIMENTS = experiment.find(Path(__file__).parents[1] / "experiments")
+EXPERIMENTS = catalogue.find(Path(__file__).parents[1] / "experiments")
 FEATURE_SHAPES = {"X": (10, 128), "features": (34,)}
 TABLE_1 = {
     "openmic_flat": "flat",
@@ -83,7 +84,7 @@ def data(tmp_path_factory):
         yield folder
 
 
-def designs(profile: str) -> dict[str, experiment.Experiment]:
+def designs(profile: str) -> dict[str, Experiment]:
     """Return the experiments that have something no earlier one has, by their names."""
     found, seen = {}, set()
     for name, each in EXPERIMENTS.items():

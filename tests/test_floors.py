@@ -16,7 +16,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
-            "experiment errors files console",
+            "experiment catalogue errors files console",
             "data layers frontends augment losses",
             "backbones heads tagger",
             "train evaluate yardstick compare explain figures plots decision_plots "

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfhier import experiment
+from tfhier import catalogue
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def workplace(tmp_path):
     run = tmp_path / "saved_models" / "openmic_resatt@embedded" / "seed0"
     run.mkdir(parents=True)
     taxonomy = Taxonomy.read("openmic")
-    small = experiment.find(ROOT / "experiments")["openmic_resatt"].profile("small")
+    small = catalogue.find(ROOT / "experiments")["openmic_resatt"].profile("small")
     tagger.end_to_end(*tagger.build(small, taxonomy)).save(run / "best.keras")
     taxonomy.write(run / "taxonomy.csv")
     fitted = {level: np.full(size, 0.5) for level, size in taxonomy.sizes.items()}
@@ -51,10 +51,10 @@ def test_its_python_runs_from_top_to_bottom(workplace):
 
 
 def test_its_experiments_exist():
-    found = experiment.find(ROOT / "experiments")
+    found = catalogue.find(ROOT / "experiments")
     mentioned = set(re.findall(r"\b(?:openmic|features)_[a-z*][a-z_]*", TEXT))
     assert "openmic_resatt" in mentioned
-    experiment.match(sorted(mentioned), found)
+    catalogue.match(sorted(mentioned), found)
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", TEXT))

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import tfhier
-from tfhier import console, experiment
+from tfhier import catalogue, console
 from tfhier.errors import InputError
 
 KINDS = ("experiments", "backbones", "heads", "frontends", "datasets", "taxonomies")
@@ -72,7 +72,7 @@ def find_folder(given: Path | None) -> Path:
 def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
     """Return name -> sentence for everything of a kind."""
     if kind == "experiments":
-        return experiment.describe(find_folder(folder))
+        return catalogue.describe(find_folder(folder))
     if kind == "datasets":
         from tfhier import data
 
@@ -92,8 +92,8 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
 
 def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
     """Return an experiment's settings, shapes, number of parameters and labels."""
-    experiments = experiment.find(find_folder(folder))
-    (name,) = experiment.match([name], experiments)
+    experiments = catalogue.find(find_folder(folder))
+    (name,) = catalogue.match([name], experiments)
     chosen = experiments[name].profile(profile)
     with console.without_native_messages():
         from tfhier import frontends, tagger

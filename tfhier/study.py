@@ -12,10 +12,11 @@ from typing import Literal
 import keras
 
 from tfhier import compare, console, data, frontends, tagger
+from tfhier.catalogue import override
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
 from tfhier.errors import InputError
-from tfhier.experiment import Experiment, override
+from tfhier.experiment import Experiment
 from tfhier.report import comparison
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
