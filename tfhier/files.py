@@ -106,6 +106,16 @@ def read_json(path: str | Path) -> dict:
         raise InputError(f"{path} is not valid JSON ({error}).") from None
 
 
+def data_folder(name: str) -> Path:
+    """Return where a data set is looked for: in `$TFHIER_DATA` or `~/tfhier-data`.
+
+    Args:
+        name: str. Of the data set's own folder in there.
+    """
+    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
+    return Path(root).expanduser() / name
+
+
 def cache_folder(*parts: str) -> Path:
     """Return (and make) a folder for what can be made again at any time.
 

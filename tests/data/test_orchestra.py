@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data import orchestra
+from tfhier.data import new_folder, orchestra
 from tfhier.data.orchestra import instruments, ogg
 from tfhier.data.orchestra.synthesis import Score, ringing
 from tfhier.errors import InputError
@@ -313,7 +313,7 @@ def test_leftovers_of_a_kill_are_removed_and_those_of_others_are_not(tmp_path):
     old, young = tmp_path / ".new-a.part", tmp_path / ".new-b.part"
     for folder in (old, young):
         (folder / "new" / "audio").mkdir(parents=True)
-    long_ago = time.time() - 2 * orchestra.STALE_SECONDS
+    long_ago = time.time() - 2 * new_folder.STALE_SECONDS
     os.utime(old, (long_ago, long_ago))
     orchestra.write(tmp_path / "new", num_train=1, num_test=1, seconds=1.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".new-b.part", "new"]

@@ -20,18 +20,17 @@ one fold.
 """
 
 import csv
-import os
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from tfhier import audio
 from tfhier.data.clips import Clips, Kind
 from tfhier.data.download import fetch, unpack
 from tfhier.errors import InputError
-from tfhier.files import locked
+from tfhier.files import data_folder, locked
 
 NAME = "ESC-50"
 LICENCE = "CC BY-NC 3.0"
@@ -249,13 +248,10 @@ def validate(folder: str | Path) -> list[str]:
             f"{sorted(set(clips.folds.tolist()))}; published are 2,000, 40 a class, in "
             "folds 1 to 5."
         )
-    for path in tqdm(clips.paths, desc="checking audio", disable=None):
-        try:
-            if not soundfile.info(path).frames:
-                problems.append(f"{path} is empty.")
-        except soundfile.LibsndfileError as error:
-            problems.append(f"{path} cannot be opened: {error}")
-    return problems
+    found = map(
+        audio.header_problem, tqdm(clips.paths, desc="checking audio", disable=None)
+    )
+    return [*problems, *filter(None, found)]
 
 
 def prepare(folder: str | Path) -> Path:
@@ -302,5 +298,4 @@ def prepare(folder: str | Path) -> Path:
 
 def default_folder() -> Path:
     """Return where the data set is looked for: `$TFHIER_DATA` or `~/tfhier-data`."""
-    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
-    return Path(root).expanduser() / FOLDER
+    return data_folder(FOLDER)

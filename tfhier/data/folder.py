@@ -38,6 +38,7 @@ from tfhier.data import raven, segments, selections, splits
 from tfhier.data.clips import Clips
 from tfhier.data.selections import Row
 from tfhier.errors import InputError
+from tfhier.files import data_folder
 
 NAME = "your own recordings"
 EMBEDDED_NAME = ""
@@ -112,8 +113,7 @@ def prepare(folder: str | Path) -> Path:
 
 def default_folder() -> Path:
     """Return where recordings are looked for: in `$TFHIER_DATA` or `~/tfhier-data`."""
-    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
-    return Path(root).expanduser() / "recordings"
+    return data_folder("recordings")
 
 
 def _read(path: Path) -> tuple[list[Row], list[str]]:

@@ -53,7 +53,6 @@ import csv
 import dataclasses
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,7 +65,7 @@ from tfhier.data.clips import Clips
 from tfhier.data.gibbon_calls import MAX_SAMPLES, SAMPLE_RATE, Recording, listen
 from tfhier.data.new_folder import new_folder
 from tfhier.errors import InputError
-from tfhier.files import cache_folder, write_text
+from tfhier.files import cache_folder, data_folder, write_text
 
 NAME = "gibbons in forest soundscapes"
 LICENCE = "CC0 1.0"
@@ -154,8 +153,7 @@ def prepare(folder: str | Path) -> Path:
 
 def default_folder() -> Path:
     """Return where recordings are looked for: in `$TFHIER_DATA` or `~/tfhier-data`."""
-    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
-    return Path(root).expanduser() / FOLDER
+    return data_folder(FOLDER)
 
 
 def _find(path: Path) -> dict[str, Path]:

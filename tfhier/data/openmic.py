@@ -25,18 +25,17 @@ VGGish features of AudioSet, one row a second.
 
 import csv
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from tfhier import audio
 from tfhier.data import openmic_layout as layout
 from tfhier.data.clips import Clips, Kind
 from tfhier.data.download import checksum, fetch, unpack
 from tfhier.errors import InputError
-from tfhier.files import cache_folder, locked
+from tfhier.files import cache_folder, data_folder, locked
 
 NAME = "OpenMIC-2018"
 LICENCE = "CC BY 4.0"
@@ -174,20 +173,12 @@ def validate(folder: str | Path, *, md5_list: str | Path | None = None) -> list[
         total=len(clips),
         disable=None,
     ):
-        problem = _audio_problem(path) if expected is None else None
+        problem = audio.header_problem(path) if expected is None else None
         if expected is not None and checksum(path) != expected.get(key):
             problem = f"{path}: the content is not the one of {md5_list}."
         if problem:
             problems.append(problem)
     return problems
-
-
-def _audio_problem(path: Path) -> str | None:
-    try:
-        num_samples = soundfile.info(path).frames
-    except soundfile.LibsndfileError as error:
-        return f"{path} cannot be opened: {error}"
-    return None if num_samples else f"{path} is empty."
 
 
 def _read_md5(path: str | Path) -> dict[str, str]:
@@ -272,5 +263,4 @@ def embedded(folder: str | Path | None = None) -> Clips:
 
 def default_folder() -> Path:
     """Return where the data set is looked for: `$TFHIER_DATA` or `~/tfhier-data`."""
-    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
-    return Path(root).expanduser() / "openmic-2018"
+    return data_folder("openmic-2018")

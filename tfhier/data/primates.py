@@ -28,17 +28,16 @@ are the part "test" here; test clips join them where someone has labels.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from tfhier import audio
 from tfhier.data import primates_layout as layout
 from tfhier.data.clips import Clips, Kind
 from tfhier.errors import InputError
-from tfhier.files import cache_folder
+from tfhier.files import cache_folder, data_folder
 
 NAME = "ComParE 2021 PRS"
 LICENCE = "end-user licence agreement of ComParE 2021 (research, signed form)"
@@ -157,13 +156,10 @@ def validate(folder: str | Path) -> list[str]:
             + f"; read were {len(clips.indices('train')):,} to train and "
             f"{len(clips.indices('test')):,} to test."
         )
-    for path in tqdm(clips.paths, desc="checking audio", disable=None):
-        try:
-            if not soundfile.info(path).frames:
-                problems.append(f"{path} is empty.")
-        except soundfile.LibsndfileError as error:
-            problems.append(f"{path} cannot be opened: {error}")
-    return problems
+    found = map(
+        audio.header_problem, tqdm(clips.paths, desc="checking audio", disable=None)
+    )
+    return [*problems, *filter(None, found)]
 
 
 def prepare(folder: str | Path) -> Path:
@@ -221,5 +217,4 @@ def embedded(folder: str | Path | None = None) -> Clips:
 
 def default_folder() -> Path:
     """Return where the data set is looked for: `$TFHIER_DATA` or `~/tfhier-data`."""
-    root = os.environ.get("TFHIER_DATA") or Path.home() / "tfhier-data"
-    return Path(root).expanduser() / "primates"
+    return data_folder("primates")

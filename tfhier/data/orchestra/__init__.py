@@ -12,12 +12,8 @@ Conventions: waveforms are float32 (samples,) in [-1, 1]; labels are in alphabet
 order; everything is a function of the arguments, whatever the number of workers.
 """
 
-import contextlib
 import functools
 import os
-import shutil
-import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +22,7 @@ import numpy as np
 from scipy import fft, sparse
 from tqdm import tqdm
 
+from tfhier.data.new_folder import new_folder
 from tfhier.data.orchestra import ogg
 from tfhier.data.orchestra.instruments import INSTRUMENTS, compose, play, random_song
 from tfhier.data.orchestra.synthesis import peaks, shaped
@@ -36,7 +33,6 @@ from tfhier.mel import filter_bank, hann_window
 LABELS = tuple(INSTRUMENTS)
 NUM_PARTS, NUM_MELS = 10, 64
 SIZE_CHANCES = (0.25, 0.2, 0.2, 0.2, 0.15)  # of 1 to 5 instruments in a clip
-STALE_SECONDS = 3600.0
 README = """Synthetic orchestra, a stand-in for OpenMIC-2018 (not OpenMIC-2018 itself)
 
 Every clip was synthesised by tfhier.data.orchestra.write: no sound was recorded and no
@@ -163,17 +159,6 @@ def write(
             f"{seed} cannot be written: each part needs a clip, both together at most "
             "1,000,000, and the seed must be at least 0."
         )
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(
-            f"{folder} exists already, and the synthetic orchestra is written to a new "
-            "folder. Delete it or give another folder."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for old in folder.parent.glob(f".{folder.name}-*.part"):
-        # A younger one may be in the hands of another process, which may remove it now.
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - old.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
     readme = README.format(
         num_train=num_train,
         num_test=num_test,
@@ -181,19 +166,8 @@ def write(
         sample_rate=sample_rate,
         seed=seed,
     )
-    with tempfile.TemporaryDirectory(
-        prefix=f".{folder.name}-", suffix=".part", dir=folder.parent
-    ) as temporary:
-        content = Path(temporary, folder.name)
-        write_text(content / "README.txt", readme)
+    with new_folder(folder, readme=readme) as content:
         _fill(content, (num_train, num_test), seconds, sample_rate, seed)
-        try:
-            os.replace(content, folder)
-        except OSError:
-            # Another process may have finished the same data in the meantime.
-            found = folder / "README.txt"
-            if not found.is_file() or found.read_text(encoding="utf-8") != readme:
-                raise
 
 
 def _check(*, seconds: float, sample_rate: int) -> None:
