@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import stat
+import time
 
 import numpy as np
 import pytest
@@ -135,4 +137,52 @@ def test_a_lock_ends_with_an_error(tmp_path):
     with pytest.raises(RuntimeError), files.locked(tmp_path / ".lock", task="x"):
         raise RuntimeError
     with files.locked(tmp_path / ".lock", task="x"):
+        pass
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path):
+    with files.new_folder(tmp_path / "new", readme="what") as content:
+        (content / "a").write_text("1", encoding="utf-8")
+        assert not (tmp_path / "new").exists()
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["README.txt", "a"]
+    with pytest.raises(KeyError), files.new_folder(tmp_path / "b", readme="") as made:
+        (made / "a").write_text("1", encoding="utf-8")
+        raise KeyError
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+    with (
+        pytest.raises(InputError, match="exists already"),
+        files.new_folder(tmp_path / "new", readme="what"),
+    ):
+        pass
+
+
+def test_leftovers_of_a_kill_are_removed_and_those_of_others_are_not(tmp_path):
+    old, young = tmp_path / ".new-a.part", tmp_path / ".new-b.part"
+    for folder in (old, young):
+        (folder / "new" / "audio").mkdir(parents=True)
+    long_ago = time.time() - 2 * files.STALE_SECONDS
+    os.utime(old, (long_ago, long_ago))
+    with files.new_folder(tmp_path / "new", readme=""):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-b.part", "new"]
+
+
+def test_an_equal_folder_finished_by_another_process_is_accepted(tmp_path, monkeypatch):
+    with files.new_folder(tmp_path / "theirs", readme="seed 4"):
+        pass
+    replace = os.replace
+
+    def finish_first(source, target):
+        if target.parent != tmp_path:
+            return replace(source, target)
+        shutil.copytree(tmp_path / "theirs", target)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(os, "replace", finish_first)
+    with files.new_folder(tmp_path / "same", readme="seed 4"):
+        pass
+    with (
+        pytest.raises(OSError, match="not empty"),
+        files.new_folder(tmp_path / "other", readme="seed 5"),
+    ):
         pass

@@ -16,11 +16,10 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
-            "experiment catalogue errors files console",
+            "experiment catalogue errors files console plots",
             "data layers frontends augment losses",
             "backbones heads tagger",
-            "train evaluate yardstick compare explain figures plots decision_plots "
-            "report",
+            "train evaluate yardstick compare explain report",
             "__main__ study",
         )
     )

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import compare, figures
+from tfhier import compare
 from tfhier.data.bundle import Bundle
 from tfhier.data.clips import Clips
 from tfhier.data.pipeline import Features
 from tfhier.files import read_json, write_json, write_text
+from tfhier.plots import style
 from tfhier.report import comparison, decisions, page
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
@@ -485,9 +486,9 @@ def decisions_of(folder, bundle, **fields):
 def test_confusions_are_the_best_runs_on_every_decided_level(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        decisions.decision_plots,
+        decisions.plots,
         "confusion_matrix",
-        lambda counts, labels: drawn.append((counts, labels)) or figures.new(1.0),
+        lambda counts, labels: drawn.append((counts, labels)) or style.new(1.0),
     )
     _, pieces = decisions_of(tmp_path, make_bundle())
     text = "".join(pieces)
@@ -554,9 +555,9 @@ def test_conditions_are_told_label_by_label(tmp_path):
 def test_curves_are_of_the_observed_clips_of_each_condition(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
-        decisions.decision_plots,
+        decisions.plots,
         "precision_recall",
-        lambda curves, label: drawn.update({label: curves}) or figures.new(1.0),
+        lambda curves, label: drawn.update({label: curves}) or style.new(1.0),
     )
     summary = with_conditions([0.5])
     bundle = make_bundle()

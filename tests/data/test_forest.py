@@ -3,14 +3,12 @@
 import csv
 import dataclasses
 import os
-import shutil
-import time
 
 import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data import forest, new_folder, primates
+from tfhier.data import forest, primates
 from tfhier.data.forest import (
     calls,
     chimpanzee,
@@ -491,34 +489,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         forest.write(tmp_path / "new", num_train=1, num_devel=1)
     assert not list(tmp_path.iterdir())
-
-
-def test_leftovers_of_a_kill_are_removed_and_those_of_others_are_not(tmp_path):
-    old, young = tmp_path / ".new-a.part", tmp_path / ".new-b.part"
-    for folder in (old, young):
-        (folder / "new" / "wav").mkdir(parents=True)
-    long_ago = time.time() - 2 * new_folder.STALE_SECONDS
-    os.utime(old, (long_ago, long_ago))
-    forest.write(tmp_path / "new", num_train=1, num_devel=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-b.part", "new"]
-
-
-def test_an_equal_forest_finished_by_another_process_is_accepted(
-    written, tmp_path, monkeypatch
-):
-    replace = os.replace
-
-    def finish_first(source, target):
-        if target.parent != tmp_path:
-            return replace(source, target)
-        shutil.copytree(written, target)
-        raise OSError("Directory not empty")
-
-    monkeypatch.setattr(os, "replace", finish_first)
-    monkeypatch.setattr(forest, "_fill", lambda *_: None)
-    forest.write(tmp_path / "same", num_train=40, num_devel=20, seed=4)
-    with pytest.raises(OSError, match="not empty"):
-        forest.write(tmp_path / "other", num_train=40, num_devel=20, seed=5)
 
 
 def test_a_folder_with_content_is_refused(written):

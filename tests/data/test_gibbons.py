@@ -10,9 +10,8 @@ import pytest
 import soundfile
 
 from tfhier import audio
-from tfhier.data import gibbon_calls as calls
-from tfhier.data import gibbon_mixtures as recipe
 from tfhier.data import gibbons
+from tfhier.data.gibbons import calls, mixtures
 from tfhier.errors import InputError
 from tfhier.taxonomy import Taxonomy
 
@@ -42,14 +41,14 @@ def focal(rng, *, low=700.0, seconds=14.0):
 def write_layout(folder, *, seconds=20.0):
     """Write noise of another level for every soundscape, and calls of other pitches."""
     rng = np.random.default_rng(0)
-    for part in recipe.FOCAL.values():
+    for part in mixtures.CALLERS.values():
         for names in part.values():
             for name in names:
                 path = folder / gibbons.FOCAL / f"{name}.flac"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 wave = focal(rng, low=rng.uniform(600, 900))
                 soundfile.write(path, wave, RATE)
-    for part in recipe.FOREST.values():
+    for part in mixtures.STRETCHES.values():
         for name in part:
             path = folder / gibbons.FOREST / f"{name}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +58,8 @@ def write_layout(folder, *, seconds=20.0):
 
 
 def shrink(monkeypatch, cache):
-    monkeypatch.setattr(recipe, "TRAIN_WINDOWS", WINDOWS)
-    monkeypatch.setattr(recipe, "TEST_WINDOWS", WINDOWS)
+    monkeypatch.setattr(mixtures, "TRAIN_WINDOWS", WINDOWS)
+    monkeypatch.setattr(mixtures, "TEST_WINDOWS", WINDOWS)
     monkeypatch.setenv("TFHIER_CACHE", str(cache))
 
 
@@ -198,10 +197,10 @@ def test_every_group_holds_every_label_equally(made):
 
 
 def test_training_keeps_to_the_stretches_without_gibbons(layout, small, monkeypatch):
-    monkeypatch.setattr(recipe, "TRAIN_WINDOWS", 40)
+    monkeypatch.setattr(mixtures, "TRAIN_WINDOWS", 40)
     forest, focals = recordings(layout)
     starts = {}
-    for row in recipe.plan("train", forest, focals):
+    for row in mixtures.plan("train", forest, focals):
         starts.setdefault(row.soundscape, set()).add(row.start)
     assert max(starts["Borneo_Morning_01"]) <= 2.7
     fourth = np.array(sorted(starts["Borneo_Morning_04"]))
@@ -216,8 +215,8 @@ def recordings(folder):
         name: audio.read(path, sample_rate=RATE)[0].astype(float)
         for name, path in gibbons._find(folder).items()
     }
-    names = {name for part in recipe.FOREST.values() for name in part}
-    forest = {name: recipe.Soundscape.of(waves[name]) for name in names}
+    names = {name for part in mixtures.STRETCHES.values() for name in part}
+    forest = {name: mixtures.Soundscape.of(waves[name]) for name in names}
     return forest, {n: calls.listen(n, w) for n, w in waves.items() if n not in names}
 
 
@@ -297,7 +296,7 @@ def test_clips_are_written_once_and_named_by_their_sources(made, layout, tmp_pat
     clips, _, _ = made
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch, clips.paths[0].parents[3])
-        patch.setattr(recipe, "render", None)
+        patch.setattr(mixtures, "render", None)
         copy = shutil.copytree(layout, tmp_path / "elsewhere" / gibbons.FOLDER)
         again = gibbons.load(copy.parent)
     assert again.paths == clips.paths and again.notes == clips.notes
@@ -389,7 +388,7 @@ def area(positive, negative):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real recordings")
 def test_real_recordings(small, monkeypatch):
-    monkeypatch.setattr(recipe, "TEST_WINDOWS", 3)
+    monkeypatch.setattr(mixtures, "TEST_WINDOWS", 3)
     forest, focals = recordings(REAL)
     # Seen in spectrograms: a great call fills most of 12 s; MaleSolo_1 has four
     # phrases; the first argus calls 47 times.
@@ -400,9 +399,9 @@ def test_real_recordings(small, monkeypatch):
     phrases = focals["MaleSolo_1"].notes / RATE
     assert phrases[:, 0] == pytest.approx([0.3, 10.6, 19.3, 28.2, 30.3], abs=0.1)
 
-    rows = [row for row in recipe.plan("test", forest, focals) if row.snr_db == 0]
+    rows = [row for row in mixtures.plan("test", forest, focals) if row.snr_db == 0]
     rows = [row for row in rows if row.condition == "0 dB"]
-    waves = np.stack([recipe.render(row, forest, focals) for row in rows])
+    waves = np.stack([mixtures.render(row, forest, focals) for row in rows])
     is_call = np.array([row.kind in ("female", "male", "argus") for row in rows])
     is_gibbon = np.array([row.kind in ("female", "male") for row in rows])
     high = np.fft.rfft(waves)[:, 3 * 6000 :]

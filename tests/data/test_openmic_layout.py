@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tfhier.data import openmic_layout as layout
+from tfhier.data.openmic import layout
 from tfhier.errors import InputError
 
 KEYS = np.array(["000046_3840", "000135_483840", "001000_0", "001001_5"])

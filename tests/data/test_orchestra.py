@@ -3,14 +3,12 @@
 import csv
 import json
 import os
-import shutil
-import time
 
 import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data import new_folder, orchestra
+from tfhier.data import orchestra
 from tfhier.data.orchestra import instruments, ogg
 from tfhier.data.orchestra.synthesis import Score, ringing
 from tfhier.errors import InputError
@@ -307,35 +305,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         orchestra.write(tmp_path / "new", num_train=1, num_test=1, seconds=1.0)
     assert not list(tmp_path.iterdir())
-
-
-def test_leftovers_of_a_kill_are_removed_and_those_of_others_are_not(tmp_path):
-    old, young = tmp_path / ".new-a.part", tmp_path / ".new-b.part"
-    for folder in (old, young):
-        (folder / "new" / "audio").mkdir(parents=True)
-    long_ago = time.time() - 2 * new_folder.STALE_SECONDS
-    os.utime(old, (long_ago, long_ago))
-    orchestra.write(tmp_path / "new", num_train=1, num_test=1, seconds=1.0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".new-b.part", "new"]
-
-
-def test_an_equal_orchestra_finished_by_another_process_is_accepted(
-    written, tmp_path, monkeypatch
-):
-    replace = os.replace
-
-    def finish_first(source, target):
-        if target.parent != tmp_path:
-            return replace(source, target)
-        shutil.copytree(written, target)
-        raise OSError("Directory not empty")
-
-    monkeypatch.setattr(os, "replace", finish_first)
-    arguments = {"num_train": 14, "num_test": 6, "seconds": 1.5}
-    monkeypatch.setattr(orchestra, "_fill", lambda *_: None)
-    orchestra.write(tmp_path / "same", seed=4, **arguments)
-    with pytest.raises(OSError, match="not empty"):
-        orchestra.write(tmp_path / "other", seed=5, **arguments)
 
 
 def test_a_folder_with_content_is_refused(written):

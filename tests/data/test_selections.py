@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data import raven, segments, selections
-from tfhier.data.selections import Row
+from tfhier.data.folder import raven, segments, selections
+from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import compare, console, plots
+from tfhier import compare, console
 from tfhier.files import write_json, write_text
 from tfhier.metrics import shown
+from tfhier.plots.results import METRIC_NAMES, box_plots
 from tfhier.report.page import (
     PARTS,
     Cell,
@@ -125,7 +126,7 @@ def _differences(numbers: dict) -> list[str]:
             cells = [_difference(figure) for figure in figures]
             pairs = str(figures[0]["num_pairs"]) if figures else "no run in common"
             rows.append([name, pairs, *(cells or [""] * len(columns))])
-        metrics = [plots.METRIC_NAMES[metric] for _, metric in columns]
+        metrics = [METRIC_NAMES[metric] for _, metric in columns]
         above = [("", 2), *spans(columns)]
         pieces.append(text(PARTS[part], "h3"))
         pieces.append(table(["experiment", "pairs", *metrics], rows, above=above))
@@ -162,7 +163,7 @@ def _spread(folder: Path, summaries: Sequence[dict]) -> list[str]:
             }
             for summary in summaries
         }
-        figure = plots.box_plots(
+        figure = box_plots(
             groups, level=level, metrics=metrics, reference=(reference or [None])[0]
         )
         path = folder / "plots" / f"runs_{file_name(level)}.png"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import decision_plots, explain
+from tfhier import explain
 from tfhier.data.bundle import Bundle
+from tfhier.plots import decisions as plots
 from tfhier.report.page import file_name, percent, picture, table, text
 
 # More labels make neither a legible table of conditions nor a curve for each.
@@ -19,7 +20,7 @@ def confusions(folder: Path, summary: dict) -> list[str]:
     for level, found in best["test"].items():
         if "confusion" not in found:
             continue
-        figure = decision_plots.confusion_matrix(
+        figure = plots.confusion_matrix(
             np.array(found["confusion"]), list(found["per_label"])
         )
         path = folder / "plots" / f"confusion_{file_name(level)}.png"
@@ -72,7 +73,7 @@ def conditions(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
         for name in names:
             seen = (told == name) & observed[:, number]
             curves[name] = scores[seen, number], targets[seen, number] > 0
-        figure = decision_plots.precision_recall(curves, label=label)
+        figure = plots.precision_recall(curves, label=label)
         path = folder / "plots" / f"precision_recall_{file_name(label)}.png"
         pieces.append(picture(figure, path))
     return pieces
@@ -84,7 +85,7 @@ def embeddings(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
     if "uar" not in summary["test"][level]:
         return []
     rows, places = explain.embedding_plane(folder, bundle)
-    figure = decision_plots.embedding_map(
+    figure = plots.embedding_map(
         places, bundle.labellings[level][0][rows], bundle.taxonomy.labels_of(level)
     )
     note = (

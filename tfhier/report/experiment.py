@@ -10,9 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import explain, plots
+from tfhier import explain
 from tfhier.data.bundle import Bundle
 from tfhier.files import read_json, write_text
+from tfhier.plots.maps import attention_map, log_mel
+from tfhier.plots.results import (
+    METRIC_NAMES,
+    best_epoch,
+    learning_curves,
+    per_label_bars,
+)
 from tfhier.report.decisions import conditions, confusions, embeddings
 from tfhier.report.page import (
     columns_of,
@@ -173,7 +180,7 @@ def _curves(folder: Path, histories: Mapping[str, list], levels) -> list[str]:
     if not histories:
         return []
     note = "A line a run. The dots mark the epoch that was kept."
-    figure = plots.learning_curves(histories, levels=levels)
+    figure = learning_curves(histories, levels=levels)
     return [text(note), picture(figure, folder / "plots" / "learning_curves.png")]
 
 
@@ -185,7 +192,7 @@ def _labels(folder: Path, summary: dict) -> list[str]:
         per_label = [run["test"][level]["per_label"] for run in runs]
         undefined = max(run["test"][level]["num_undefined"] for run in runs)
         yardstick, best = _better_yardstick(summary, level)
-        figure = plots.per_label_bars(
+        figure = per_label_bars(
             per_label,
             level=level,
             yardstick=best,
@@ -267,7 +274,7 @@ def _attention(folder: Path, bundle: Bundle) -> list[str]:
 def _example(folder: Path, number: int, example: dict, taxonomy: Taxonomy) -> list[str]:
     pieces = [text(f"Clip {example['key']}", "h3")]
     if "log_mel" in example:
-        figure = plots.log_mel(
+        figure = log_mel(
             example["log_mel"],
             hop_seconds=example["hop_seconds"],
             band_hertz=example["band_hertz"],
@@ -279,7 +286,7 @@ def _example(folder: Path, number: int, example: dict, taxonomy: Taxonomy) -> li
         for level in taxonomy.levels
     }
     for lower, upper in zip(taxonomy.levels[:-1], taxonomy.levels[1:], strict=True):
-        figure = plots.attention_map(
+        figure = attention_map(
             example["attention"][upper],
             example["scores"][lower],
             example["scores"][upper],
@@ -301,12 +308,12 @@ def _runs(summary: dict, histories: Mapping[str, list], fine: str) -> list[str]:
         history = histories.get(run["folder"])
         epoch = "-"
         if history:
-            epoch = f"{plots.best_epoch(history) + 1} of {len(history)}"
+            epoch = f"{best_epoch(history) + 1} of {len(history)}"
         figures = [percent(run["test"][level][metric]) for level, metric in columns]
         held = run.get("validation")
         loss = decimals(held[fine]["loss"]) if held else "none held out"
         rows.append([run["folder"], str(run["seed"]), epoch, loss, *figures])
-    metrics = [plots.METRIC_NAMES[metric] for _, metric in columns]
+    metrics = [METRIC_NAMES[metric] for _, metric in columns]
     header = ["folder", "seed", "best epoch", f"validation loss, {fine}", *metrics]
     above = [("", 4), *((f"test, {level} (%)", n) for level, n in spans(columns))]
     best = [run["folder"] for run in summary["runs"]].index(summary["best_run"])

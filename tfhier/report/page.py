@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfhier import console, data, figures, plots
+from tfhier import console, data
 from tfhier.files import replacing
 from tfhier.metrics import shown
+from tfhier.plots import style
+from tfhier.plots.results import METRIC_NAMES
 
 # Text, or text with a small second line.
 Cell = str | tuple[str, str]
@@ -107,7 +109,7 @@ def text(text: str, tag: str = "p") -> str:
 
 def picture(figure: Figure, path: Path, *, dpi: int = 150) -> str:
     """Write a figure as a file and return it as an image that the page carries."""
-    png = figures.to_png(figure, dpi=dpi)
+    png = style.to_png(figure, dpi=dpi)
     with replacing(path) as temporary:
         temporary.write_bytes(png)
     source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
@@ -233,7 +235,7 @@ def results(summaries: Sequence[dict]) -> list[str]:
         pieces.append(text(title, "h3"))
         pieces.append(
             table(
-                ["%", *(plots.METRIC_NAMES[metric] for _, metric in columns)],
+                ["%", *(METRIC_NAMES[metric] for _, metric in columns)],
                 rows,
                 above=[("", 1), *spans(columns)],
             )

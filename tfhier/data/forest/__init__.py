@@ -27,9 +27,8 @@ from tfhier.data.forest.distractors import DISTRACTORS, distractor
 from tfhier.data.forest.individuals import random_individual
 from tfhier.data.forest.sites import Site, heard, random_site, recorded, weather
 from tfhier.data.forest.voice import RATE
-from tfhier.data.new_folder import new_folder
 from tfhier.errors import InputError
-from tfhier.files import write_text
+from tfhier.files import new_folder, write_text
 
 LABELS = ("background", *CALLS)
 # Of 1,000 clips, Pellegrini (Interspeech 2021, Sec. 3.2).

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from tfhier.data.forest.voice import RATE, convolved, rms, smooth_noise
-from tfhier.data.orchestra.synthesis import peaks, shaped
+from tfhier.data.spectra import peaks, shaped
 
 
 @dataclasses.dataclass(frozen=True)

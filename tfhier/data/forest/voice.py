@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import fft
 
-from tfhier.data.orchestra.synthesis import peaks, shaped
+from tfhier.data.spectra import peaks, shaped
 
 RATE = 16_000
 HIGHEST = 7_600.0  # Hz; no harmonic lies above, so none is folded back

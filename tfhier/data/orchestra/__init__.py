@@ -22,12 +22,11 @@ import numpy as np
 from scipy import fft, sparse
 from tqdm import tqdm
 
-from tfhier.data.new_folder import new_folder
 from tfhier.data.orchestra import ogg
 from tfhier.data.orchestra.instruments import INSTRUMENTS, compose, play, random_song
-from tfhier.data.orchestra.synthesis import peaks, shaped
+from tfhier.data.spectra import peaks, shaped
 from tfhier.errors import InputError
-from tfhier.files import write_json, write_text
+from tfhier.files import new_folder, write_json, write_text
 from tfhier.mel import filter_bank, hann_window
 
 LABELS = tuple(INSTRUMENTS)

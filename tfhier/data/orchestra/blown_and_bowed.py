@@ -7,7 +7,8 @@ generator, plays the score and returns float32 (num_samples,) at an arbitrary le
 
 import numpy as np
 
-from tfhier.data.orchestra.synthesis import Score, noise, peaks, shaped, sustained, vary
+from tfhier.data.orchestra.synthesis import Score, noise, sustained, vary
+from tfhier.data.spectra import peaks, shaped
 
 # Formants of sung vowels: center Hz and level dB of the first four.
 VOWELS = (

@@ -1,4 +1,4 @@
-"""The instruments that are plucked and plucked_and_struck.
+"""The instruments that are plucked and struck.
 
 Conventions: those of `tfhier.data.orchestra.synthesis`. Each function is one
 instrument: it draws its "player" (body, brightness, decay, noise of the stroke) from
@@ -12,13 +12,13 @@ from tfhier.data.orchestra.synthesis import (
     joined,
     knocks,
     noise,
-    peaks,
     phases,
     placed,
     plucked,
     ringing,
     vary,
 )
+from tfhier.data.spectra import peaks
 
 
 def bass(score: Score, rng: np.random.Generator) -> np.ndarray:

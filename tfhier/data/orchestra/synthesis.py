@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import fft
 
+from tfhier.data.spectra import peaks, shaped
+
 TABLE_SIZE = 2048
 # Products of this many rows are too small for the linear algebra library to wake its
 # own threads, which would contend with those that render several clips at once.
@@ -59,35 +61,6 @@ Spectrum = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def vary(rng: np.random.Generator, value: float, octaves: float = 0.3) -> float:
     """Draw a player's value within +-`octaves` of the usual one."""
     return value * 2.0 ** rng.uniform(-octaves, octaves)
-
-
-def peaks(hertz: np.ndarray, *peaks: tuple[float, float, float]) -> np.ndarray:
-    """Gain of a body: 1 plus resonances given as (center Hz, half width Hz, gain)."""
-    gain = np.ones_like(hertz)
-    for center, width, height in peaks:
-        gain = gain + height / (1.0 + ((hertz - center) / width) ** 2)
-    return gain
-
-
-def shaped(
-    wave: np.ndarray, response: Callable[[np.ndarray], np.ndarray], *, sample_rate: int
-) -> np.ndarray:
-    """Filter a wave by a gain over frequency, with zero phase.
-
-    Args:
-        wave: float (samples,).
-        response: Function from Hz (bins,), each above 0, to a gain (bins,).
-        sample_rate: int. Hz.
-
-    Returns:
-        float32 (samples,).
-    """
-    size = fft.next_fast_len(wave.size, real=True)
-    hertz = np.arange(size // 2 + 1, dtype=np.float32) * np.float32(sample_rate / size)
-    hertz[0] = hertz[1]  # a gain may be a power of the frequency
-    gain = response(hertz).astype(np.float32)
-    spectrum = fft.rfft(wave.astype(np.float32, copy=False), size)
-    return fft.irfft(spectrum * gain, size)[: wave.size]
 
 
 def noise(

@@ -1,7 +1,4 @@
-"""Plots of decisions: confusions, embeddings on a plane, precision against recall.
-
-Pure functions from numbers to matplotlib figures, in the style of `tfhier.figures`.
-"""
+"""Plots of decisions: confusions, embeddings on a plane, precision against recall."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from tfhier import figures
+from tfhier.plots import style
 
 
 def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
@@ -27,23 +24,23 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     size = len(labels)
-    figure = figures.new(min(9.0, 1.6 + max(0.16 * size, 0.55 * min(size, 12))))
+    figure = style.new(min(9.0, 1.6 + max(0.16 * size, 0.55 * min(size, 12))))
     axes = figure.subplots()
     picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     if size <= 12:
         for row, column in np.ndindex(counts.shape):
-            colour = "white" if shares[row, column] > 0.5 else figures.INK
+            colour = "white" if shares[row, column] > 0.5 else style.INK
             axes.text(
                 column,
                 row,
                 f"{100 * shares[row, column]:.1f}\n{counts[row, column]}",
                 ha="center",
                 va="center",
-                size=figures.SIZE - 1,
+                size=style.SIZE - 1,
                 color=colour,
             )
     names = [label.replace("_", " ") for label in labels]
-    text_size = figures.SIZE if size <= 20 else figures.SIZE - 3.5
+    text_size = style.SIZE if size <= 20 else style.SIZE - 3.5
     axes.set_yticks(
         range(size),
         [f"{n} ({t})" for n, t in zip(names, totals[:, 0], strict=True)],
@@ -52,9 +49,9 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     axes.set_xticks(range(size), names, size=text_size, rotation=90 if size > 6 else 0)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("decided", size=figures.SIZE)
-    axes.set_ylabel("true (clips)", size=figures.SIZE)
-    figures.colour_bar(figure, axes, picture, "of the row (%)")
+    axes.set_xlabel("decided", size=style.SIZE)
+    axes.set_ylabel("true (clips)", size=style.SIZE)
+    style.colour_bar(figure, axes, picture, "of the row (%)")
     return figure
 
 
@@ -71,7 +68,7 @@ def embedding_map(
     Returns:
         Figure. Frequent labels are drawn first, so that rare ones stay visible.
     """
-    figure = figures.new(5.2)
+    figure = style.new(5.2)
     axes = figure.subplots()
     true = np.argmax(targets, axis=1)
     sizes = np.bincount(true, minlength=len(labels))
@@ -79,8 +76,8 @@ def embedding_map(
         inside = true == label
         axes.plot(
             *places[inside].T,
-            "o^sDv"[label // len(figures.COLOURS) % 5],
-            color=figures.COLOURS[label % len(figures.COLOURS)],
+            "o^sDv"[label // len(style.COLOURS) % 5],
+            color=style.COLOURS[label % len(style.COLOURS)],
             markersize=3.5,
             alpha=0.7,
             markeredgewidth=0,
@@ -88,10 +85,10 @@ def embedding_map(
         )
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.spines[:].set_color(figures.PALE)
+    axes.spines[:].set_color(style.PALE)
     figure.legend(
         loc="outside right upper",
-        fontsize=figures.SIZE - (1 if len(labels) <= 20 else 3),
+        fontsize=style.SIZE - (1 if len(labels) <= 20 else 3),
         frameon=False,
         markerscale=1.8,
         ncols=1 + len(labels) // 30,
@@ -111,13 +108,13 @@ def precision_recall(
     Returns:
         Figure. Thin lines mark the share of positives: the precision of guessing.
     """
-    figure = figures.new(3.6)
+    figure = style.new(3.6)
     axes = figure.subplots()
-    figures.plain(axes, grid="both")
+    style.plain(axes, grid="both")
     for number, (name, (scores, positive)) in enumerate(curves.items()):
         if not positive.any():
             continue
-        colour = figures.COLOURS[number % len(figures.COLOURS)]
+        colour = style.COLOURS[number % len(style.COLOURS)]
         precision, recall, _ = precision_recall_curve(positive, scores)
         axes.step(
             100 * recall,
@@ -130,8 +127,8 @@ def precision_recall(
         axes.axhline(100 * positive.mean(), color=colour, linewidth=0.6)
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 102)
-    axes.set_xlabel(f"recall (%), {label.replace('_', ' ')}", size=figures.SIZE)
-    axes.set_ylabel("precision (%)", size=figures.SIZE)
+    axes.set_xlabel(f"recall (%), {label.replace('_', ' ')}", size=style.SIZE)
+    axes.set_ylabel("precision (%)", size=style.SIZE)
     if axes.lines:
-        axes.legend(fontsize=figures.SIZE - 1, frameon=False, loc="lower left")
+        axes.legend(fontsize=style.SIZE - 1, frameon=False, loc="lower left")
     return figure

@@ -31,9 +31,9 @@ import numpy as np
 from tqdm import tqdm
 
 from tfhier import audio
-from tfhier.data import openmic_layout as layout
 from tfhier.data.clips import Clips, Kind
 from tfhier.data.download import checksum, fetch, unpack
+from tfhier.data.openmic import layout
 from tfhier.errors import InputError
 from tfhier.files import cache_folder, data_folder, locked
 

@@ -18,13 +18,13 @@
 
 Recipe
 * Calls: focal recordings pass 550 to 1250 Hz (edges 100 Hz wide), so that nothing of
-  the recorder is mixed but what lies in the band of the calls (`gibbon_calls` finds
+  the recorder is mixed but what lies in the band of the calls (`calls` finds
   them and says why). Excerpts of at most 3 s begin with a note and fade over 20 ms.
 * Forest: windows of 3 s. Training hears Borneo, 30 windows at random places of each of
   7 soundscapes; the test hears Sulawesi, 6 windows at equal distances of each of 8.
   Neither gibbons nor great argus live on Sulawesi, so the test clips without a call
   are certain; what is plainly or possibly a gibbon in the soundscapes of Borneo is cut
-  out (`gibbon_mixtures.FOREST` lists what is kept and why).
+  out (`mixtures.STRETCHES` lists what is kept and why).
 * Clips: every window five times, with a great call, with a male solo, with an argus,
   with the focal recordings' own noise at the level it comes with a call, and alone; all
   five at one gain of -6 to 6 dB. Train: 1,050 clips, test: 240 a condition.
@@ -60,12 +60,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tfhier import audio
-from tfhier.data import gibbon_mixtures as recipe
 from tfhier.data.clips import Clips
-from tfhier.data.gibbon_calls import MAX_SAMPLES, SAMPLE_RATE, Recording, listen
-from tfhier.data.new_folder import new_folder
+from tfhier.data.gibbons import calls, mixtures
+from tfhier.data.gibbons.calls import MAX_SAMPLES, SAMPLE_RATE, Recording, listen
 from tfhier.errors import InputError
-from tfhier.files import cache_folder, data_folder, write_text
+from tfhier.files import cache_folder, data_folder, new_folder, write_text
 
 NAME = "gibbons in forest soundscapes"
 LICENCE = "CC0 1.0"
@@ -110,12 +109,12 @@ def load(path: str | Path) -> Clips:
         _make(home, files)
     with (home / _TABLE).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    columns = [recipe.LABELS.index(recipe.KINDS[row["kind"]]) for row in rows]
-    targets = np.eye(len(recipe.LABELS), dtype=np.float32)[columns]
+    columns = [mixtures.LABELS.index(mixtures.KINDS[row["kind"]]) for row in rows]
+    targets = np.eye(len(mixtures.LABELS), dtype=np.float32)[columns]
     return Clips(
         name=NAME,
         kind="other",
-        labels=recipe.LABELS,
+        labels=mixtures.LABELS,
         keys=np.array([row["key"] for row in rows]),
         targets=targets,
         observed=np.ones(targets.shape, bool),
@@ -161,11 +160,11 @@ def _find(path: Path) -> dict[str, Path]:
     home = path / FOLDER if (path / FOLDER).is_dir() else path
     wanted = {
         name: FOCAL
-        for kinds in recipe.FOCAL.values()
+        for kinds in mixtures.CALLERS.values()
         for names in kinds.values()
         for name in names
     }
-    wanted |= {name: FOREST for part in recipe.FOREST.values() for name in part}
+    wanted |= {name: FOREST for part in mixtures.STRETCHES.values() for name in part}
     files, missing = {}, []
     for name, folder in wanted.items():
         places = [home / folder / (name + suffix) for suffix in _SUFFIXES]
@@ -178,7 +177,7 @@ def _find(path: Path) -> dict[str, Path]:
         raise InputError(
             f"{home} lacks {len(missing)} of {len(wanted)} recordings: "
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''} (.flac or "
-            ".wav). They are CC0 and lie in the folders {FOCAL} and {FOREST} of "
+            f".wav). They are CC0 and lie in the folders {FOCAL} and {FOREST} of "
             f"{SOURCE}: copy both folders to {home}."
         )
     return files
@@ -186,11 +185,13 @@ def _find(path: Path) -> dict[str, Path]:
 
 def _digest(files: Mapping[str, Path]) -> str:
     """Stand for the recordings, the recipe and its numbers in 16 letters."""
-    digest = hashlib.sha256(
-        repr(
-            (RECIPE_VERSION, recipe.SEED, recipe.TRAIN_WINDOWS, recipe.TEST_WINDOWS)
-        ).encode()
-    )
+    numbers = [
+        (name, value)
+        for module in (calls, mixtures)
+        for name, value in sorted(vars(module).items())
+        if name.isupper()
+    ]
+    digest = hashlib.sha256(repr((RECIPE_VERSION, numbers)).encode())
     for name in sorted(files):
         digest.update(name.encode() + hashlib.sha256(files[name].read_bytes()).digest())
     return digest.hexdigest()[:16]
@@ -207,8 +208,8 @@ def _make(home: Path, files: Mapping[str, Path]) -> None:
         for name, file in files.items()
     }
     forest = {
-        name: recipe.Soundscape.of(waveforms[name])
-        for part in recipe.FOREST.values()
+        name: mixtures.Soundscape.of(waveforms[name])
+        for part in mixtures.STRETCHES.values()
         for name in part
     }
     focal = {
@@ -216,28 +217,30 @@ def _make(home: Path, files: Mapping[str, Path]) -> None:
         for name, waveform in waveforms.items()
         if name not in forest
     }
-    rows = [row for part in recipe.FOREST for row in recipe.plan(part, forest, focal)]
+    rows = [
+        row for part in mixtures.STRETCHES for row in mixtures.plan(part, forest, focal)
+    ]
     notes = "".join(f"{note}\n" for note in _notes(rows, focal))
     with new_folder(home, readme=README.format(version=RECIPE_VERSION) + notes) as new:
         for row in tqdm(rows, "mixing gibbons", unit="clip", disable=None):
-            waveform = recipe.render(row, forest, focal)
+            waveform = mixtures.render(row, forest, focal)
             audio.write(_audio(new, row.key), waveform, sample_rate=SAMPLE_RATE)
         write_text(new / _NOTES, notes)
         table = io.StringIO()
-        names = [field.name for field in dataclasses.fields(recipe.Row)]
+        names = [field.name for field in dataclasses.fields(mixtures.Row)]
         writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(dataclasses.asdict, rows))
         write_text(new / _TABLE, table.getvalue())
 
 
-def _notes(rows: list[recipe.Row], focal: Mapping[str, Recording]) -> list[str]:
+def _notes(rows: list[mixtures.Row], focal: Mapping[str, Recording]) -> list[str]:
     """Say how many recordings, calls and minutes the clips of each part come from."""
     notes = []
-    for part, kinds in recipe.FOCAL.items():
+    for part, kinds in mixtures.CALLERS.items():
         mine = [row for row in rows if row.part == part]
-        calls = ", ".join(
-            f"{recipe.KINDS[kind]} {len(names)} recording{'s'[: len(names) - 1]}, "
+        of_kinds = ", ".join(
+            f"{mixtures.KINDS[kind]} {len(names)} recording{'s'[: len(names) - 1]}, "
             f"{sum(len(focal[name].notes) for name in names)} notes or trills, "
             f"{sum(len(focal[name].excerpts) for name in names)} overlapping excerpts"
             for kind, names in kinds.items()
@@ -249,7 +252,7 @@ def _notes(rows: list[recipe.Row], focal: Mapping[str, Recording]) -> list[str]:
             heard.setdefault(row.soundscape, set()).update(window)
         minutes = sum(map(len, heard.values())) / 100 / 60
         notes.append(
-            f"the {len(mine):,} {part} clips are made of little: {calls}; "
+            f"the {len(mine):,} {part} clips are made of little: {of_kinds}; "
             f"{minutes:.1f} minutes of background from {len(heard)} soundscapes"
         )
     notes.append(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tfhier.data.selections import Row
+from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
 
 TOLERANCE_SECONDS = 0.05  # tables round, and files end between their last two digits

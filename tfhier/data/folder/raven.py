@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
-from tfhier.data.selections import (
+from tfhier.data.folder.selections import (
     Row,
     Table,
     check_files,

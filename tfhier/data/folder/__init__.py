@@ -34,9 +34,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier.data import raven, segments, selections, splits
+from tfhier.data import splits
 from tfhier.data.clips import Clips
-from tfhier.data.selections import Row
+from tfhier.data.folder import raven, segments, selections
+from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
 from tfhier.files import data_folder
 

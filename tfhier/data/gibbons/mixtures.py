@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfhier.data.gibbon_calls import (
+from tfhier.data.gibbons.calls import (
     MAX_SAMPLES,
     SAMPLE_RATE,
     Recording,
@@ -34,7 +34,7 @@ KINDS = {
     "hiss": "background",
     "forest": "background",
 }
-FOCAL = {
+CALLERS = {
     "train": {
         "female": ("FemaleGibbon_1", "FemaleGibbon_2"),
         "male": ("MaleSolo_1", "MaleSolo_2"),
@@ -47,7 +47,7 @@ FOCAL = {
     },
 }
 # Stretches in seconds without a gibbon or great argus to be seen; None: all of a file.
-FOREST = {
+STRETCHES = {
     "train": {
         # From 9.5 s on a faint series of notes rises from 600 Hz, a distant great call;
         # a diffuse band about 850 Hz before it cannot be told.
@@ -131,14 +131,14 @@ def plan(
     rng = np.random.default_rng([SEED, part == "test"])
     turns = {
         kind: _excerpts([focal[name] for name in names], rng)
-        for kind, names in FOCAL[part].items()
+        for kind, names in CALLERS[part].items()
     }
     # Hiss comes from every recording in turn, so from as many as the calls do.
     turns["hiss"] = _excerpts(
-        [focal[name] for names in FOCAL[part].values() for name in names], rng
+        [focal[name] for names in CALLERS[part].values() for name in names], rng
     )
     rows = []
-    for soundscape, stretches in FOREST[part].items():
+    for soundscape, stretches in STRETCHES[part].items():
         starts = _starts(
             part, soundscape, stretches, len(forest[soundscape].waveform), rng
         )

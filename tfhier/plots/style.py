@@ -56,3 +56,8 @@ def colour_bar(figure: Figure, axes: Axes, picture: ScalarMappable, name: str) -
     bar.set_label(name, size=SIZE)
     bar.ax.tick_params(labelsize=SIZE - 1, length=0)
     bar.outline.set_visible(False)
+
+
+def spaced(label: str, space: str = " ") -> str:
+    """Return a label as words."""
+    return label.replace("_", space)

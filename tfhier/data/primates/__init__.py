@@ -34,8 +34,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tfhier import audio
-from tfhier.data import primates_layout as layout
 from tfhier.data.clips import Clips, Kind
+from tfhier.data.primates import layout
 from tfhier.errors import InputError
 from tfhier.files import cache_folder, data_folder
 

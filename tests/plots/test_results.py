@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tfhier import figures, plots
+from tfhier.plots import maps, results, style
 
 
 def drawn(axes, gid, *, axis="x"):
@@ -33,7 +33,7 @@ GROUPS = {
 
 
 def test_box_plots_put_runs_medians_and_the_reference_where_they_are():
-    left, right = plots.box_plots(
+    left, right = results.box_plots(
         GROUPS, level="fine", metrics=("mAP", "f1"), reference="base"
     ).axes
     assert same(drawn(left, "runs")[0], [50, 60, 80])
@@ -49,7 +49,7 @@ def test_box_plots_put_runs_medians_and_the_reference_where_they_are():
 @pytest.mark.parametrize(("num_runs", "num_lines"), [(3, 0), (8, 5)])
 def test_a_box_needs_four_runs(num_runs, num_lines):
     values = np.linspace(0.4, 0.5, num_runs)
-    (panel,) = plots.box_plots({"a": {"f1": values}}, level="x", metrics=("f1",)).axes
+    (panel,) = results.box_plots({"a": {"f1": values}}, level="x", metrics=("f1",)).axes
     others = [line for line in panel.lines if line.get_gid() is None]
     # A box, two whiskers, a hidden median, and the (absent) outliers.
     assert len(others) == num_lines
@@ -57,13 +57,13 @@ def test_a_box_needs_four_runs(num_runs, num_lines):
 
 
 def test_box_plots_without_a_reference_draw_no_line_for_it():
-    (panel,) = plots.box_plots(GROUPS, level="x", metrics=("mAP",)).axes
+    (panel,) = results.box_plots(GROUPS, level="x", metrics=("mAP",)).axes
     assert not drawn(panel, "reference")
 
 
 def attention_figure(**more):
     attention = np.array([[0.75, 0.05], [0.2, 0.05], [0.05, 0.9]])
-    return plots.attention_map(
+    return maps.attention_map(
         attention,
         np.array([0.834, 0.1, 0.5]),
         np.array([0.66, 0.49]),
@@ -110,26 +110,26 @@ def history(losses, kept):
 
 
 def test_the_best_epoch_is_the_last_that_was_kept():
-    assert plots.best_epoch(history([3, 2, 1, 2], kept=(0, 1, 2))) == 2
-    assert plots.best_epoch(history([1, 2, 3], kept=(0,))) == 0
+    assert results.best_epoch(history([3, 2, 1, 2], kept=(0, 1, 2))) == 2
+    assert results.best_epoch(history([1, 2, 3], kept=(0,))) == 0
 
 
 def test_runs_without_validation_show_their_training_loss_alone():
     rows = [{"epoch": i, "loss": 2.0 - i, "kept": i} for i in range(2)]
-    (training,) = plots.learning_curves({"seed0": rows}, levels=("a",)).axes
+    (training,) = results.learning_curves({"seed0": rows}, levels=("a",)).axes
     assert same(drawn(training, "loss", axis="y"), [2, 1])
     assert same(drawn(training, "best"), [2])
 
 
 def test_single_labels_show_uar_in_the_place_of_map():
     rows = [{**row, "val_a_uar": 0.5} for row in history([2, 1], kept=(0, 1))]
-    panel = plots.learning_curves({"seed0": rows}, levels=("a",)).axes[2]
+    panel = results.learning_curves({"seed0": rows}, levels=("a",)).axes[2]
     assert same(drawn(panel, "val_a_uar", axis="y"), [50, 50])
     assert not drawn(panel, "val_a_mAP")
 
 
 def test_learning_curves_count_epochs_from_one_and_mark_the_best():
-    figure = plots.learning_curves(
+    figure = results.learning_curves(
         {"seed0": history([3, 1, 2], kept=(0, 1))}, levels=("a",)
     )
     training, loss, precision = figure.axes
@@ -155,7 +155,7 @@ def test_per_label_bars_are_means_with_runs_guessing_and_counts():
         {"a": label(0.4), "b": label(None, 0, 5)},
         {"a": label(0.8), "b": label(float("nan"), 0, 5)},
     ]
-    axes = plots.per_label_bars(runs, level="fine", yardstick=0.55).axes[0]
+    axes = results.per_label_bars(runs, level="fine", yardstick=0.55).axes[0]
     (bar,) = axes.patches
     assert bar.get_width() == pytest.approx(60)
     assert same(drawn(axes, "runs"), [40, 80])
@@ -166,14 +166,14 @@ def test_per_label_bars_are_means_with_runs_guessing_and_counts():
 
 @pytest.mark.parametrize("yardstick", [None, float("nan")])
 def test_an_undefined_yardstick_is_left_out(yardstick):
-    figure = plots.per_label_bars([{"a": label(1)}], level="x", yardstick=yardstick)
+    figure = results.per_label_bars([{"a": label(1)}], level="x", yardstick=yardstick)
     assert not drawn(figure.axes[0], "reference")
 
 
 def test_log_mel_axes_are_seconds_and_hertz():
     values = np.linspace(-120, 0, 40 * 8).reshape(40, 8)
     hertz = np.linspace(100, 2000, 8)
-    axes = plots.log_mel(values, hop_seconds=0.25, band_hertz=hertz).axes[0]
+    axes = maps.log_mel(values, hop_seconds=0.25, band_hertz=hertz).axes[0]
     picture = axes.images[0]
     assert picture.get_array().shape == (8, 40)
     assert axes.get_xlim() == (0, 10)
@@ -184,7 +184,7 @@ def test_log_mel_axes_are_seconds_and_hertz():
 
 def test_png_bytes_are_the_same_every_time_and_hold_no_date():
     first, second = (
-        figures.to_png(plots.box_plots(GROUPS, level="x", metrics=("mAP",)), dpi=50)
+        style.to_png(results.box_plots(GROUPS, level="x", metrics=("mAP",)), dpi=50)
         for _ in range(2)
     )
     assert first == second

@@ -3,7 +3,7 @@
 Conventions: a row is one line of a table, whichever program wrote it: an audio file, a
 span of it in seconds (or none: the whole file) and what is heard there. Names of labels
 are taken as they are, spaces around them cut. What a line says is checked here; whether
-lines agree with each other and with their audio is checked in `tfhier.data.segments`.
+lines agree with each other and with their audio is checked in `segments`.
 """
 
 import csv
