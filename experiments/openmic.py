@@ -26,8 +26,10 @@ from tfhier.experiment import Experiment
 def _figures(fine: tuple, coarse: tuple) -> dict:
     metrics = ("roc_auc", "mAP", "f1")
     return {
-        "fine": dict(zip(metrics, fine, strict=True)),
-        "coarse": dict(zip(metrics, coarse, strict=True)),
+        "test": {
+            "fine": dict(zip(metrics, fine, strict=True)),
+            "coarse": dict(zip(metrics, coarse, strict=True)),
+        }
     }
 
 

@@ -1,14 +1,18 @@
 """Evaluation of a run: thresholds from validation, figures from test, by hand."""
 
+import csv
 import dataclasses
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import evaluate, metrics, thresholds
+from tfhier import clip_table, evaluate, metrics, thresholds
+from tfhier.data.clips import Clips
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import read_json
@@ -96,6 +100,50 @@ def test_scores_are_kept_with_the_keys_of_their_clips(run):
         )
         for level, values in expected.items():
             np.testing.assert_allclose(scores[f"scores_{level}"], values, atol=1e-6)
+
+
+def test_the_table_of_clips_is_the_scores_and_the_labels_as_text(run):
+    folder, bundle, parts, _ = run
+    expected = scores_of(run, "test")["fine"]
+    fitted = read_json(folder / "thresholds.json")["fine"]
+    with open(folder / "test_clips.csv", encoding="utf-8", newline="") as lines:
+        table = list(csv.DictReader(lines))
+    labels = bundle.taxonomy.labels_of("fine")
+    rows = np.flatnonzero(parts == "test")
+    assert [row["key"] for row in table] == bundle.clips.keys[rows].tolist()
+    targets, observed = bundle.labellings["fine"]
+    for row, at, scores in zip(table, rows, expected, strict=True):
+        found = [float(row[f"score_{label}"]) for label in labels]
+        np.testing.assert_allclose(found, scores, atol=6e-5)
+        on = [name for name in labels if scores[labels.index(name)] >= fitted[name]]
+        assert row["decided"].split("|") == (on or [""])
+        for label, target, known in zip(labels, targets[at], observed[at], strict=True):
+            told = row["truth"].split("|")
+            assert (label in told, f"{label}?" in told) == (target > 0, not known)
+
+
+def test_single_labels_are_decided_for_the_highest_and_spans_are_told(tmp_path):
+    taxonomy = Taxonomy.parse("call\nhoot\nbark\n")
+    clips = Clips(
+        name="x", kind="other", labels=("hoot", "bark"), keys=np.array(["a#1", "b"]),
+        targets=np.eye(2, dtype=np.float32), observed=np.ones((2, 2), bool),
+        parts=np.array(["test", "test"]), paths=(Path("a, b.wav"), Path("c.wav")),
+        spans=np.array([[1.0, 2.5], [0.0, 3.0]]), groups=np.array(["dawn", "dusk"]),
+        conditions=np.array(["10 dB", "0 dB"]),
+    )  # fmt: skip
+    bundle = SimpleNamespace(
+        clips=clips,
+        taxonomy=taxonomy,
+        labellings={"call": (clips.targets, clips.observed)},
+    )
+    scores = np.array([[0.2, 0.1], [0.75, 0.25]])
+    on = evaluate._decided(scores, np.array([0.5, 0.5]), True)
+    clip_table.write(tmp_path / "t.csv", bundle, np.arange(2), scores, on)
+    assert (tmp_path / "t.csv").read_text().splitlines() == [
+        "key,file,start,end,group,condition,truth,decided,score_hoot,score_bark",
+        'a#1,"a, b.wav",1.000,2.500,dawn,10 dB,hoot,hoot,0.2000,0.1000',
+        "b,c.wav,0.000,3.000,dusk,0 dB,bark,hoot,0.7500,0.2500",
+    ]
 
 
 def test_what_is_written_is_what_is_returned(run):

@@ -75,6 +75,9 @@ def test_values_out_of_range_are_refused(name, value):
         ({"noise_rate": 0.5}, "noise_rate needs noise_label"),
         ({"frozen": True}, "frozen and fit='svm' need initial"),
         ({"fit": "svm"}, "frozen and fit='svm' need initial"),
+        ({"fit": "svm", "loss": "cce", "initial": ("a",)}, "Use loss='bce' with it"),
+        ({"ema_reset_every": 200}, "ema_reset_every needs ema_decay"),
+        ({"initial": (1,)}, r"initial gives names of experiments. Received: \(1,\)"),
         ({"fit": "svm", "initial": ("a",), "head": "lp"}, "use --set head=flat, gap"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfhier import evaluate, explain, tagger
+from tfhier import evaluate, explain, saved, tagger
 from tfhier.data.bundle import Bundle
 from tfhier.data.clips import Clips
 from tfhier.data.pipeline import Features
@@ -76,7 +76,7 @@ def test_clips_are_those_with_most_observed_labels_then_by_key(tmp_path, bundle)
 
 def test_an_example_tells_what_the_tagger_itself_says(tmp_path, bundle):
     folder = settle(tmp_path)
-    model = evaluate.load_tagger(folder / "seed3" / "best.keras", TAXONOMY)
+    model = saved.load(folder / "seed3" / "best.keras", TAXONOMY)
     for example in explain.attention_examples(folder, bundle):
         row = np.flatnonzero(example["key"] == KEYS)
         expected = evaluate.score(model, bundle, row)

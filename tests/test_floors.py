@@ -18,8 +18,8 @@ FLOORS = {
             "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
             "experiment catalogue errors files console plots",
             "data layers frontends augment losses",
-            "backbones heads tagger",
-            "train evaluate yardstick compare explain report",
+            "backbones heads tagger saved",
+            "train evaluate clip_table yardstick compare explain report",
             "__main__ study",
         )
     )

@@ -20,6 +20,7 @@ from tfhier.report import comparison, decisions, page
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
+from tfhier.train.job import Job
 
 TAXONOMY = Taxonomy.parse("fine,coarse\na,p\nb,p\nc,q\n", source="a test")
 HOSTILE = '<script>alert("1 & 2")</script>'
@@ -118,7 +119,7 @@ def make_summary(name, values, *, kind="published", undefined=(), **more):
         "chosen": {},
         "best_run": "seed0",
         "runs": runs,
-        "paper": {"fine": {"roc_auc": 91.7, "mAP": 85.6, "f1": 83.3}},
+        "paper": {"test": {"fine": {"roc_auc": 91.7, "mAP": 85.6, "f1": 83.3}}},
         "yardsticks": {"logistic regression": {"test": one, "test_truth": one}},
         "test": compare.aggregate(runs, "test"),
         "test_truth": compare.aggregate(runs, "test_truth"),
@@ -427,7 +428,7 @@ def make_decided(name, values, **more):
         "test": compare.aggregate(summary["runs"], "test"),
         "test_truth": compare.aggregate(summary["runs"], "test_truth"),
         "yardsticks": {"logistic regression": {"test": one, "test_truth": one}},
-        "paper": {"fine": {"uar": 91.7}},
+        "paper": {"test": {"fine": {"uar": 91.7}}},
     }
     return summary
 
@@ -552,6 +553,20 @@ def test_conditions_are_told_label_by_label(tmp_path):
     assert decisions.conditions(tmp_path, make_decided("x", [0.5]), bundle) == []
 
 
+def test_the_surest_errors_are_listed_first(tmp_path):
+    lines = ["key,truth,decided,score_a,score_b"]
+    lines += [f"right{i},a,a,0.9,0.1" for i in range(3)]
+    lines += [f"wrong{i},a,b,0.1,{0.5 + i / 100}" for i in range(12)]
+    write_text(tmp_path / "test_clips.csv", "\n".join(lines) + "\n")
+    text = "".join(decisions._surest_errors(tmp_path))
+    assert "10 of 12" in text and "right" not in text
+    places = [text.index(f"wrong{i}<") for i in range(11, 1, -1)]
+    assert places == sorted(places)
+    assert "61.0" in text and "wrong1<" not in text
+    write_text(tmp_path / "test_clips.csv", "\n".join(lines[:4]) + "\n")
+    assert decisions._surest_errors(tmp_path) == []
+
+
 def test_curves_are_of_the_observed_clips_of_each_condition(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
@@ -600,7 +615,7 @@ def real(tmp_path_factory):
         told = np.where(np.arange(48) % 2, "10 dB", "0 dB")
         clips = dataclasses.replace(bundle.clips, conditions=told)
         bundle = dataclasses.replace(bundle, clips=clips)
-        job = sweep.Job(
+        job = Job(
             name="mine", profile="small", experiment=experiment, paper=experiment,
             bundle=bundle, folder=folder / "mine@tiny", command="a command",
         )  # fmt: skip

@@ -22,7 +22,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pair(data):
     """Two rows of one table."""
-    paper = {"fine": {"mAP": 86.0}, "coarse": {"mAP": 90.5}}
+    paper = {"test": {"fine": {"mAP": 86.0}, "coarse": {"mAP": 90.5}}}
     base = tiny.on_features(
         data, baseline="flat", seeds=(0, 1), departures=("no paper at all",)
     )
@@ -300,17 +300,44 @@ def test_parent_errors_and_the_papers_uar_have_columns():
     assert "paper fine mAP" in study.result_table(summaries[1:])
 
 
-def test_conditions_are_the_finest_levels_map():
+def test_conditions_are_of_the_finest_level_beside_the_papers():
     summary = with_conditions([0.5, 0.7])
     header, own = study.condition_table([summary]).splitlines()
-    assert header.startswith("test, fine mAP (%)")
-    assert header.split("(%)")[1].split() == ["20", "dB", "0", "dB"]
+    assert header.startswith("test, fine (%)")
+    names = [word.strip() for word in header.split("(%)")[1].split("  ") if word]
+    assert names == ["20 dB mAP", "20 dB UAR", "0 dB mAP", "0 dB UAR"]
     for name, value in (("20 dB", 59.0), ("0 dB", 34.0)):
         mean = summary["conditions"][name]["fine"]["mAP"]["mean"]
         assert 100 * mean == pytest.approx(value)
     figures = own.split()
     assert figures[0] == "base"
     assert [x for x in figures if x in ("59.0", "34.0")] == ["59.0", "34.0"]
+
+
+def test_figures_of_a_condition_stand_beside_the_papers_and_not_beside_all():
+    summary = with_conditions([0.5, 0.7])
+    at_zero = {"fine": {"mAP": 12.3}}
+    summary["paper"] = {
+        "test": {"fine": {"mAP": 45.6}},
+        "conditions": {"0 dB": at_zero},
+    }
+    header, own = study.condition_table([summary]).splitlines()
+    assert "paper 0 dB mAP" in header and "paper 20 dB" not in header
+    assert own.split().count("12.3") == 1
+    assert "45.6" not in study.result_table([summary])
+    del summary["conditions"]
+    assert "45.6" in study.result_table([summary])
+
+
+def test_what_the_average_adds_is_paired_by_run():
+    summary = make_decided("base", [0.5, 0.7])
+    live = make_decided("base", [0.4, 0.6])
+    for run, other in zip(summary["runs"], live["runs"], strict=True):
+        run["test_live"] = other["test"]
+    summary["test_live"] = live["test"]
+    header, own = study.average_table([summary]).splitlines()
+    assert header.split("  ")[0] == "EMA minus live weights"
+    assert own.split()[:2] == ["base", "+10.0"]
 
 
 def test_differences_of_single_labels_are_of_uar(decided):
@@ -338,6 +365,8 @@ def test_conditions_and_live_weights_are_told(capsys):
     one = with_conditions([0.5, 0.7])
     two = make_decided("other", [0.5, 0.6])
     one["test_live"] = one["test"]
+    for run in one["runs"]:
+        run["test_live"] = run["test"]
     study._print_tables([one])
     text = capsys.readouterr().out
     assert study.PARTS["test_live"] in text

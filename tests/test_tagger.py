@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfhier import tagger
+from tfhier import saved, tagger
 from tfhier.backbones import BACKBONES
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
@@ -225,7 +225,7 @@ def own_backbone(layer, *, pooled: bool = True):
 def test_a_backbone_of_ones_own_is_taken(monkeypatch, rng):
     monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered))
     model = whole(SMALL.but(backbone="mine", spec_augment=False))
-    tagger.check_loadable(model)
+    saved.check_loadable(model)
     assert model(sounds(rng))["zebra"].shape == (2, 5)
 
 
@@ -239,14 +239,14 @@ def test_a_layer_that_no_file_could_be_loaded_with_is_named(monkeypatch):
     monkeypatch.setitem(BACKBONES, "mine", own_backbone(Forgotten))
     model = whole(SMALL.but(backbone="mine"))
     with pytest.raises(InputError, match="Forgotten.*register_keras_serializable"):
-        tagger.check_loadable(model)
+        saved.check_loadable(model)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_the_house_has_nothing_that_cannot_be_loaded(backbone):
     experiment = Experiment(backbone=backbone, width=1 / 16)
     shape = (10, 8) if backbone == "mlp" else None
-    tagger.check_loadable(whole(experiment, feature_shape=shape))
+    saved.check_loadable(whole(experiment, feature_shape=shape))
 
 
 # -- Errors --------------------------------------------------------------------------
@@ -364,7 +364,7 @@ def begun(parents, experiment, *names) -> tuple[LogMel, keras.Model]:
     """A body that starts from some of the parents."""
     experiment = experiment.but(initial=names)
     frontend, body = tagger.build(experiment, TREE, seed=9)
-    tagger.start_from(body, [parents[name] for name in names], experiment, TREE)
+    saved.start_from(body, [parents[name] for name in names], experiment, TREE)
     return frontend, body
 
 
@@ -384,7 +384,7 @@ def test_a_fusion_sees_what_its_backbones_see(parents, rng):
 
 def test_a_fusion_is_saved_and_loaded(rng, tmp_path):
     model = whole(FUSION)
-    tagger.check_loadable(model)
+    saved.check_loadable(model)
     body = model.get_layer("body")
     names = [layer.name for layer in body.layers]
     assert {"cnn10", "resnet22", "fusion"} <= set(names)
@@ -499,3 +499,20 @@ def test_embeddings_of_features(rng):
     np.testing.assert_allclose(
         sigmoid(embeddings @ kernel + bias), model(features)["zebra"], rtol=1e-5
     )
+
+
+def test_a_start_from_another_front_end_is_refused(parents):
+    experiment = FUSION.but(backbone="cnn10", frontend="primates_8k")
+    with pytest.raises(
+        InputError, match=r"cnn10\.keras has another front end than pri"
+    ):
+        begun(parents, experiment, "cnn10")
+
+
+@pytest.mark.parametrize("place", [200, -30])
+def test_a_start_from_a_damaged_file_is_refused(parents, tmp_path, place):
+    content = bytearray(parents["cnn10"].read_bytes())
+    content[place] ^= 255
+    (tmp_path / "damaged.keras").write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged\.keras is no usable Keras model"):
+        begun({"d": tmp_path / "damaged.keras"}, FUSION.but(backbone="cnn10"), "d")

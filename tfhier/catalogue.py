@@ -131,14 +131,22 @@ def _convert(name: str, text: str, current: object) -> object:
         value = text
     if kind is float and type(value) is int:
         value = float(value)
-    if kind is tuple and isinstance(value, list | int):
-        value = tuple(value) if isinstance(value, list) else (value,)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    elif kind is tuple and _may_hold(current, value):
+        value = (value,)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(
             f"--set {name} takes a value like {current!r} ({kind.__name__}). "
             f"Received: '{text}'"
         )
     return value
+
+
+def _may_hold(current: tuple, value: object) -> bool:
+    """Return whether a lone value may stand for a tuple of one."""
+    kinds = (str,) if all(isinstance(item, str) for item in current) else (int,)
+    return isinstance(value, kinds)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -66,7 +66,31 @@ def paired_interval(
     return {"mean": mean, "low": mean - half, "high": mean + half, "num_pairs": count}
 
 
-def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> dict:
+def paper_figures(summary: dict, part: str, condition: str = "") -> dict:
+    """Return the paper's figures that belong beside a part of a summary.
+
+    Args:
+        summary: dict. Its `paper` has the form of a summary: part -> level -> metric,
+            and `conditions`: condition -> level -> metric.
+        part: "test", "test_truth" or "test_live".
+        condition: str. Of the test clips; "" for all.
+
+    Returns:
+        Level -> metric -> figure in percent; empty where the paper has none, and for
+        all clips together where it tells the data's conditions apart.
+    """
+    paper = summary["paper"]
+    by_condition = paper.get("conditions", {})
+    if condition:
+        return by_condition.get(condition, {})
+    if set(by_condition) & set(summary.get("conditions", {})):
+        return {}
+    return paper.get(part, {})
+
+
+def paired_differences(
+    summary: dict, baseline: dict, *, part: str = "test", baseline_part: str = ""
+) -> dict:
     """Return level -> metric -> paired interval of summary minus baseline.
 
     Runs are paired by seed and fold; those that only one side has are left out. Without
@@ -75,7 +99,8 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
     Args:
         summary: dict. Of the method.
         baseline: dict. Of the method it is compared with.
-        part: "test" or "test_truth".
+        part: "test", "test_truth" or "test_live".
+        baseline_part: The baseline's part, if it is another.
     """
     others = {(run["seed"], run["fold"]): run for run in baseline["runs"]}
     pairs = [
@@ -92,7 +117,7 @@ def paired_differences(summary: dict, baseline: dict, *, part: str = "test") -> 
             metric: paired_interval(
                 [
                     _number(mine[part][level][metric])
-                    - _number(its[part][level][metric])
+                    - _number(its[baseline_part or part][level][metric])
                     for mine, its in pairs
                 ],
                 test_share=test_share,

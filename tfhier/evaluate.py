@@ -1,14 +1,12 @@
 """Scores and metrics of a tagger: thresholds from validation, figures from test."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from tfhier import metrics, thresholds
+from tfhier import clip_table, metrics, saved, thresholds
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
@@ -98,7 +96,8 @@ def evaluate_run(
 
     Thresholds are fitted on the clips that chose the epoch (0.5 where none did) and
     applied to the test clips. Writes `thresholds.json`, `scores.npz` (test keys and
-    probabilities) and, last, `metrics.json`.
+    probabilities), `test_clips.csv` (the finest level as text) and, last,
+    `metrics.json`.
 
     Args:
         folder: Path of the run.
@@ -113,7 +112,7 @@ def evaluate_run(
         (name -> level -> metrics) where the data set breaks its test clips down.
     """
     taxonomy = bundle.taxonomy
-    tagger = load_tagger(folder / "best.keras", taxonomy)
+    model = saved.load(folder / "best.keras", taxonomy)
     trained_on = Taxonomy.read(folder / "taxonomy.csv")
     if trained_on != taxonomy:
         raise InputError(
@@ -122,7 +121,7 @@ def evaluate_run(
         )
     choosing = selection_rows(experiment, parts)
     rows = np.flatnonzero(parts == "test")
-    scores, fitted, result = _results(tagger, bundle, choosing, rows)
+    scores, fitted, result = _results(model, bundle, choosing, rows)
     result["violation_rate"] = violations(scores, fitted, taxonomy)
     if bundle.truth is not None:
         result["test_truth"] = evaluate_levels(
@@ -132,14 +131,29 @@ def evaluate_run(
     if conditions:
         result["conditions"] = conditions
     if experiment.is_averaged:
-        live = load_tagger(folder / "live.keras", taxonomy)
+        live = saved.load(folder / "live.keras", taxonomy)
         result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}
         np.savez(temporary, sample_key=bundle.clips.keys[rows], **arrays)
+    fine = scores[taxonomy.fine]
+    clip_table.write(
+        folder / "test_clips.csv",
+        bundle,
+        rows,
+        fine,
+        _decided(fine, fitted[taxonomy.fine], "uar" in result["test"][taxonomy.fine]),
+    )
     write_json(folder / "metrics.json", result)
     return result
+
+
+def _decided(scores: np.ndarray, fitted: np.ndarray, is_single: bool) -> np.ndarray:
+    """Return which labels a clip was decided for: bool (clips, labels)."""
+    if not is_single:
+        return scores >= fitted
+    return np.arange(scores.shape[1]) == np.argmax(scores, axis=1)[:, None]
 
 
 def _results(
@@ -185,32 +199,3 @@ def _by_condition(
             own, bundle.labellings, rows[inside], bundle.taxonomy, fitted
         )
     return found
-
-
-def load_tagger(path: Path, taxonomy: Taxonomy) -> keras.Model:
-    """Load a saved tagger and check that it answers for the taxonomy.
-
-    Raises:
-        InputError: The file is missing or broken, or answers on other levels.
-    """
-    if not path.is_file():
-        raise InputError(
-            f"There is no model {path}. Train it first, without --test-only."
-        )
-    try:
-        tagger = keras.models.load_model(path)
-    except (
-        ValueError, OSError, KeyError, TypeError, AttributeError, EOFError,
-        zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
-        raise InputError(
-            f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train "
-            "again with --fresh."
-        ) from None
-    sizes = {level: tensor.shape[-1] for level, tensor in tagger.output.items()}
-    if sizes != taxonomy.sizes:
-        raise InputError(
-            f"{path} answers with {sizes} labels, but the taxonomy has "
-            f"{taxonomy.sizes}."
-        )
-    return tagger

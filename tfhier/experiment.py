@@ -20,8 +20,9 @@ class Experiment:
     row: str = ""  # the method, in the paper's words
     table: str = ""  # the table that the row stands in
     baseline: str = ""  # experiment that differences are taken to
-    # The paper's figures in percent: {"fine": {"mAP": 86.0}, ...}
-    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    # The paper's figures in percent, in the form of a summary:
+    # {"test": {"fine": {"mAP": 86.0}}, ...}, see `compare.paper_figures`
+    paper: Mapping[str, Mapping[str, Mapping]] = field(default_factory=dict)
     departures: tuple[str, ...] = ()  # where the settings below are not the paper's
 
     # -- Data
@@ -38,6 +39,9 @@ class Experiment:
     features: str = ""  # name of precomputed features to take instead of audio
     clip_seconds: float = 10.0  # longer clips are cut, shorter ones padded
     crop_seconds: float = 0.0  # > 0: train on random crops of this length
+    # Of one's own recordings: "gaps" makes clips of what lies between selections too
+    background: Literal["none", "gaps"] = "none"
+    label_column: str = ""  # of their tables; "" for the usual names
 
     # -- Model
     frontend: str = "panns_16k"
@@ -146,6 +150,20 @@ class Experiment:
             raise InputError(
                 "noise_rate needs noise_label, the label of the clips that serve as "
                 "noise, such as background."
+            )
+        if self.ema_reset_every and not self.ema_decay:
+            raise InputError(
+                "ema_reset_every needs ema_decay, the average that the live weights "
+                "are reset to."
+            )
+        if self.fit == "svm" and self.loss == "cce":
+            raise InputError(
+                "fit='svm' scores each label on its own, and loss='cce' all of them "
+                "against each other. Use loss='bce' with it."
+            )
+        if not all(isinstance(name, str) and name for name in self.initial):
+            raise InputError(
+                f"initial gives names of experiments. Received: {self.initial!r}"
             )
         if (self.frozen or self.fit == "svm") and not self.initial:
             raise InputError(

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from tfhier import evaluate, mel, tagger
+from tfhier import evaluate, mel, saved, tagger
 from tfhier.data.bundle import Bundle
 from tfhier.errors import InputError
 from tfhier.files import read_json
@@ -108,9 +108,7 @@ def embedding_plane(
         InputError: The run's files are missing, or it was tested on other clips.
     """
     path = folder / read_json(folder / "metrics.json")["best_run"] / "best.keras"
-    model = tagger.embedder(
-        evaluate.load_tagger(path, bundle.taxonomy), bundle.taxonomy
-    )
+    model = tagger.embedder(saved.load(path, bundle.taxonomy), bundle.taxonomy)
     rows = test_rows(folder, bundle)
     if len(rows) > max_clips:
         drawn = np.random.default_rng(0).choice(len(rows), max_clips, replace=False)
@@ -164,7 +162,7 @@ def _with_attention(folder: Path, bundle: Bundle) -> keras.Model | None:
     if summary["settings"]["head"] != "resatt" or len(bundle.taxonomy.levels) == 1:
         return None
     path = folder / summary["best_run"] / "best.keras"
-    return tagger.attention_maps(evaluate.load_tagger(path, bundle.taxonomy))
+    return tagger.attention_maps(saved.load(path, bundle.taxonomy))
 
 
 def test_rows(folder: Path, bundle: Bundle) -> np.ndarray:

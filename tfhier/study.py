@@ -21,6 +21,7 @@ from tfhier.report import comparison
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
+from tfhier.train.job import Job
 
 # How the tables of the two kinds of test labels are headed.
 PARTS = {
@@ -68,19 +69,20 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         InputError: See the parts; nothing half-written is left behind.
     """
     changed = {n: override(e, options.changes) for n, e in experiments.items()}
-    clips_of = {}
-    for dataset in dict.fromkeys(e.dataset for e in changed.values()):
-        own = [e for e in changed.values() if e.dataset == dataset]
-        if (
-            data.stands_in(dataset, options.data)
-            and data.module_of(dataset).EMBEDDED_NAME
-        ):
-            _announce_stand_in(dataset, own)
-        clips_of[dataset] = data.find_clips(dataset, options.data)
+    clips_of: dict[tuple, Clips] = {}
+    for experiment in changed.values():
+        own = [e for e in changed.values() if e.dataset == experiment.dataset]
+        key = _source(experiment)
+        if key not in clips_of:
+            if _needs_stand_in(experiment.dataset, options.data):
+                _announce_stand_in(experiment.dataset, own)
+            clips_of[key] = data.find_clips(
+                experiment.dataset, options.data, **dict(key[1:])
+            )
     jobs, summaries = {}, []
     cache: dict[tuple, bundles.Bundle] = {}
     for name, experiment in changed.items():
-        clips = clips_of[experiment.dataset]
+        clips = clips_of[_source(experiment)]
         lacking = _lacking(experiment, clips)
         if lacking and len(experiments) > 1:
             there = ", ".join(sorted(clips.features)) or "none"
@@ -102,6 +104,29 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         )
     _compare(jobs, summaries, options)
     return summaries
+
+
+def _source(experiment: Experiment) -> tuple:
+    """Return what decides an experiment's clips: data set and (setting, value) pairs.
+
+    Raises:
+        InputError: A setting is changed that the data set does not have.
+    """
+    names = data.settings_of(experiment.dataset)
+    for name in ("background", "label_column"):
+        is_default = getattr(experiment, name) == getattr(Experiment(), name)
+        if name not in names and not is_default:
+            raise InputError(
+                f"{name} is for one's own recordings; the data set "
+                f"'{experiment.dataset}' does not have it."
+            )
+    return experiment.dataset, *((name, getattr(experiment, name)) for name in names)
+
+
+def _needs_stand_in(dataset: str, where: str) -> bool:
+    return data.stands_in(dataset, where) and bool(
+        data.module_of(dataset).EMBEDDED_NAME
+    )
 
 
 def _announce_stand_in(dataset: str, experiments: Sequence[Experiment]) -> None:
@@ -142,7 +167,7 @@ def _job(
     clips: Clips,
     options: Options,
     cache: dict[tuple, bundles.Bundle],
-) -> sweep.Job:
+) -> Job:
     profile = options.profile
     if profile == "auto":
         profile = "paper" if clips.kind == "published" else "small"
@@ -150,7 +175,7 @@ def _job(
     if options.seeds is not None:
         chosen = chosen.but(seeds=options.seeds)
     if clips.max_seconds and not chosen.features:
-        seconds = min(chosen.clip_seconds, clips.max_seconds)
+        seconds = max(0.05, min(chosen.clip_seconds, clips.max_seconds))
         chosen = chosen.but(clip_seconds=seconds)
     tagger.check_names(chosen)
     taxonomy = Taxonomy.flat(clips.labels)
@@ -165,7 +190,7 @@ def _job(
         cache[key] = bundles.build(
             clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
         )
-    return sweep.Job(
+    return Job(
         name=name,
         profile=profile,
         experiment=chosen,
@@ -184,7 +209,7 @@ def suffix(clips: Clips) -> str:
     return "@" + "".join(c if c.isalnum() or c in "-_." else "-" for c in slug)
 
 
-def _introduce(job: sweep.Job) -> None:
+def _introduce(job: Job) -> None:
     clips, experiment = job.bundle.clips, job.experiment
     print(f"\n{experiment.title(job.name)}", flush=True)
     kind = "SYNTHETIC clips" if clips.kind == "embedded" else "clips"
@@ -224,7 +249,7 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _conclude(job: sweep.Job, summary: dict) -> None:
+def _conclude(job: Job, summary: dict) -> None:
     _print_tables([summary])
     if summary["chosen"]:
         setting = ", ".join(f"{k}={v}" for k, v in summary["chosen"].items())
@@ -240,10 +265,12 @@ def _print_tables(summaries: Sequence[dict]) -> None:
         if not all(part in summary for summary in summaries):
             continue
         print(f"\n{result_table(summaries, part)}")
-        has_paper = any(summary["paper"] for summary in summaries)
+        has_paper = any(compare.paper_figures(s, part) for s in summaries)
         is_theirs = summaries[0]["data"]["kind"] == "published"
-        if part == "test" and has_paper and not is_theirs:
+        if has_paper and not is_theirs:
             print("(paper: on its own data, not to be compared with these)")
+        if part == "test_live":
+            print(f"\n{average_table(summaries)}")
         if reference is not None and len(summaries) > 1:
             print(f"\n{difference_table(summaries, reference, part)}")
     if all("conditions" in summary for summary in summaries):
@@ -270,15 +297,13 @@ def result_table(summaries: Sequence[dict], part: str = "test") -> str:
         [name, *(console.percent_with_std(found[lv][m]) for lv, m in columns)]
         for name, found in {**yardsticks, **own}.items()
     ]
-    # The paper's figures are of its final models against observed labels.
+    papers = {s["experiment"]: compare.paper_figures(s, part) for s in summaries}
     named = [
         (level, metric)
         for level, metric in columns
-        if part == "test"
-        and any(metric in s["paper"].get(level, ()) for s in summaries)
+        if any(metric in paper.get(level, ()) for paper in papers.values())
     ]
     header += [f"paper {level} {_NAMES[metric]}" for level, metric in named]
-    papers = {summary["experiment"]: summary["paper"] for summary in summaries}
     for row in rows:
         paper = papers.get(row[0])
         for level, metric in named:
@@ -305,24 +330,47 @@ def _columns(figures: Mapping[str, Mapping]) -> list[tuple[str, str]]:
 
 
 def condition_table(summaries: Sequence[dict]) -> str:
-    """Return the finest level's mAP of each condition of the test clips."""
+    """Return the finest level's figures of each condition, the paper's beside them."""
+    conditions = summaries[0]["conditions"]
     level = next(iter(summaries[0]["test"]))
-    names = list(summaries[0]["conditions"])
-    rows = [
-        [
-            summary["experiment"],
-            *(
-                console.percent_with_std(summary["conditions"][name][level]["mAP"])
-                for name in names
-            ),
-        ]
-        for summary in summaries
-    ]
-    return console.table([f"test, {level} mAP (%)", *names], rows)
+    header, columns = [f"test, {level} (%)"], []
+    for name in conditions:
+        for metric in ("mAP", "uar"):
+            if metric not in conditions[name][level]:
+                continue
+            cells = [
+                console.percent_with_std(s["conditions"][name][level][metric])
+                for s in summaries
+            ]
+            header.append(f"{name} {_NAMES[metric]}")
+            columns.append(cells)
+            papers = [
+                compare.paper_figures(s, "test", name).get(level, {}).get(metric)
+                for s in summaries
+            ]
+            if any(papers):
+                header.append(f"paper {name} {_NAMES[metric]}")
+                columns.append(["-" if p is None else f"{p:.1f}" for p in papers])
+    names = [summary["experiment"] for summary in summaries]
+    return console.table(header, list(zip(names, *columns, strict=True)))
+
+
+def average_table(summaries: Sequence[dict]) -> str:
+    """Return what the EMA adds to the live weights of the same runs, in points."""
+    columns = _columns(summaries[0]["test_live"])
+    rows = []
+    for summary in summaries:
+        gain = compare.paired_differences(
+            summary, summary, part="test", baseline_part="test_live"
+        )
+        cells = [console.interval(gain[level][metric]) for level, metric in columns]
+        rows.append([summary["experiment"], *cells])
+    header = [f"{level} {_NAMES[metric]}" for level, metric in columns]
+    return console.table(["EMA minus live weights", *header], rows)
 
 
 def _compare(
-    jobs: Mapping[str, sweep.Job], summaries: Sequence[dict], options: Options
+    jobs: Mapping[str, Job], summaries: Sequence[dict], options: Options
 ) -> None:
     """Put the experiments of each table side by side."""
     for title in dict.fromkeys(summary["table"] for summary in summaries):

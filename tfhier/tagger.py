@@ -7,7 +7,6 @@ saved.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 
@@ -100,51 +99,6 @@ def _embed(experiment: Experiment, inputs, *, augment: bool, seed: int):
     return keras.layers.Concatenate(name="fusion")(branches)
 
 
-def start_from(
-    body: keras.Model,
-    paths: Sequence[Path],
-    experiment: Experiment,
-    taxonomy: Taxonomy,
-) -> None:
-    """Give a body's backbone the weights of saved taggers.
-
-    Args:
-        body: Body of `build`.
-        paths: A saved tagger for each backbone of the experiment, in their order.
-        experiment: Experiment that the body was built for.
-        taxonomy: Taxonomy of the body and the taggers.
-
-    Raises:
-        InputError: There are more or fewer taggers than backbones, or a tagger's
-            backbone has other layers.
-    """
-    names = experiment.backbone.split("+")
-    if len(paths) != len(names):
-        raise InputError(
-            f"initial names one experiment for each backbone, here {', '.join(names)}. "
-            f"Received: {', '.join(experiment.initial)}"
-        )
-    for name, path in zip(names, paths, strict=True):
-        is_alone = len(names) == 1
-        target = _backbone(body, taxonomy) if is_alone else body.get_layer(name)
-        source = _backbone(_body(keras.models.load_model(path)), taxonomy)
-        own = [layer for layer in target.layers if layer.weights]
-        saved = {layer.name: layer for layer in source.layers}
-        fits = all(
-            layer.name in saved
-            and [w.shape for w in layer.weights]
-            == [w.shape for w in saved[layer.name].weights]
-            for layer in own
-        )
-        if not fits:
-            raise InputError(
-                f"{path} has another backbone than {name} at width {experiment.width}. "
-                "Give initial experiments of the same front end, backbone and width."
-            )
-        for layer in own:
-            layer.set_weights(saved[layer.name].get_weights())
-
-
 def embedder(tagger: keras.Model, taxonomy: Taxonomy) -> keras.Model:
     """Return the part of an end-to-end tagger that gives the embedding.
 
@@ -156,24 +110,27 @@ def embedder(tagger: keras.Model, taxonomy: Taxonomy) -> keras.Model:
         Model from waveforms or features to embeddings (batch, units): what the
         classifier of the finest level sees.
     """
-    backbone = _backbone(_body(tagger), taxonomy)
-    frontend = _frontend(tagger)
+    backbone = backbone_of(body_of(tagger), taxonomy)
+    frontend = frontend_of(tagger)
     if frontend is None:
         return backbone
     waveform = keras.Input((None,), name="waveform")
     return keras.Model(waveform, backbone(frontend(waveform)), name="embedder")
 
 
-def _backbone(body: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+def backbone_of(body: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+    """Return a body's part from features to the embedding, weights shared."""
     classifier = body.get_layer(f"{taxonomy.fine}_classifier")
     return keras.Model(body.input, classifier.input, name="backbone")
 
 
-def _body(tagger: keras.Model) -> keras.Model:
+def body_of(tagger: keras.Model) -> keras.Model:
+    """Return the part of a tagger behind its front end; without one all of it."""
     return next((item for item in tagger.layers if item.name == "body"), tagger)
 
 
-def _frontend(tagger: keras.Model) -> LogMel | None:
+def frontend_of(tagger: keras.Model) -> LogMel | None:
+    """Return a tagger's front end, None if it takes features."""
     return next((item for item in tagger.layers if isinstance(item, LogMel)), None)
 
 
@@ -203,7 +160,7 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     Raises:
         InputError: The tagger has no residual attention.
     """
-    body = _body(tagger)
+    body = body_of(tagger)
     layers = [item for item in body.layers if isinstance(item, ResidualAttention)]
     if not layers:
         raise InputError(
@@ -224,7 +181,7 @@ def attention_maps(tagger: keras.Model) -> keras.Model:
     wide = keras.Model(body.input, outputs, name="body_with_attention")
     if body is tagger:
         return wide
-    return end_to_end(_frontend(tagger), wide, name="tagger_with_attention")
+    return end_to_end(frontend_of(tagger), wide, name="tagger_with_attention")
 
 
 def check_names(experiment: Experiment) -> None:
@@ -241,25 +198,6 @@ def check_names(experiment: Experiment) -> None:
                     f"There is no {kind} '{name}'.{close_names(name, known)} "
                     f"All: tfhier list {kind}s"
                 )
-
-
-def check_loadable(model: keras.Model) -> None:
-    """Raise an InputError if a layer is of a class that loading would not find.
-
-    Keras finds its own classes and registered ones. To learn of another only after
-    training would cost all of it.
-    """
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            check_loadable(layer)
-        name = keras.saving.get_registered_name(type(layer))
-        is_known = keras.saving.get_registered_object(name) is not None
-        if not is_known and not type(layer).__module__.startswith("keras."):
-            raise InputError(
-                f"A saved model with the layer {type(layer).__name__} could not be "
-                "loaded again. Give the class get_config and put "
-                "@keras.saving.register_keras_serializable() above it."
-            )
 
 
 def _check_seconds(seconds: float, name: str, frontend: LogMel) -> None:

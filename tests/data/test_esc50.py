@@ -189,7 +189,7 @@ def test_a_table_of_other_columns_is_an_error(tmp_path):
         with pytest.raises(InputError, match=message):
             esc50.load(folder)
     table.write_bytes(text.encode("utf-16"))
-    with pytest.raises(InputError, match="not a CSV table in UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         esc50.load(folder)
     table.unlink()
     with pytest.raises(InputError, match=r"no meta/esc50\.csv.*tfhier prepare esc50"):

@@ -194,7 +194,7 @@ def test_split_files_must_fit_the_arrays(tmp_path):
 def test_a_split_file_must_be_text(tmp_path):
     write_split(tmp_path, KEYS[:2], KEYS[2:])
     (tmp_path / "split01_test.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="split01_test.csv is not a UTF-8 text file"):
+    with pytest.raises(InputError, match="split01_test.csv is not UTF-8 text"):
         layout.read_parts(tmp_path, KEYS, is_alone=True)
 
 

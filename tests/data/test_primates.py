@@ -1,5 +1,6 @@
 """ComParE 2021 PRS from tiny copies of its published layout."""
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_files_outside_the_folder_are_missing_ones(folder, name):
 def test_an_unknown_label_is_named_with_its_row(folder):
     edit(folder, "devel", "guenon", "guenom")
     with pytest.raises(
-        InputError, match=r"devel\.csv, row 4: 'guenom' .* Close: guenon"
+        InputError, match=r"devel\.csv, line 4: 'guenom' .* Close: guenon"
     ):
         primates.load(folder)
 
@@ -198,13 +199,13 @@ def test_an_unknown_label_is_named_with_its_row(folder):
 @pytest.mark.parametrize("label", ["?", ""])
 def test_only_test_clips_may_be_unlabelled(folder, part, label):
     write_table(folder, part, (label, *TRAIN[1:]))
-    with pytest.raises(InputError, match=rf"{part}\.csv, row 2: '\{label}' is no"):
+    with pytest.raises(InputError, match=rf"{part}\.csv, line 2: '\{label}' is no"):
         primates.load(folder)
 
 
 def test_a_clip_listed_twice_is_refused(folder):
     edit(folder, "train", "train_00002.wav", "train_00000.wav")
-    with pytest.raises(InputError, match=r"row 4: train_00000\.wav is listed twice"):
+    with pytest.raises(InputError, match=r"line 4: train_00000\.wav is listed twice"):
         primates.load(folder)
 
 
@@ -226,10 +227,13 @@ def test_a_clip_in_two_parts_is_refused(folder, part, shared):
         (b"filename,label,label\na.wav,x,y\n", "Received: filename,label,label"),
         (b"filename;label\na.wav;geunon\n", "Received: filename;label"),
         (b"filename,label\n", "lists no clip"),
-        (b"filename,label\na.wav\n", "row 2: expected 2 cells"),
-        (b"filename,label\na.wav,geunon,7\n", "row 2: expected 2 cells"),
-        (b"filename,label\n\xff\xfe.wav,geunon\n", "not a UTF-8"),
-        (b"filename,label\n" + b"a" * 200_000 + b",geunon\n", "not a CSV table"),
+        (b"filename,label\na.wav\n", "line 2: expected 2 cells"),
+        (b"filename,label\na.wav,geunon,7\n", "line 2: expected 2 cells"),
+        (b"filename,label\n\xff\xfe.wav,geunon\n", "not UTF-8"),
+        (
+            b"filename,label\n" + b"a" * 200_000 + b",geunon\n",
+            "not a line of a CSV table",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(folder, content, reason):
@@ -314,3 +318,26 @@ def test_the_stand_in_is_made_once_in_the_cache(forest, tmp_path, monkeypatch):
 def test_the_stand_in_lies_where_asked(forest, tmp_path):
     clips = primates.embedded(tmp_path / "sets" / "mine")
     assert clips.paths[0].is_relative_to(tmp_path / "sets" / "mine")
+
+
+def test_a_stray_quote_swallows_no_clip(folder):
+    table = folder / "lab" / "train.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:2], lines[2].replace(",", ',"'), *lines[3:]]))
+    with pytest.raises(InputError, match=r"train\.csv, line 3 .* quote"):
+        primates.load(folder)
+
+
+def test_a_label_file_that_is_cut_short_is_noticed(folder):
+    (folder / "lab" / "test.csv").write_text("filename,label\ntest_0.wav,?\n")
+
+    def unnamed() -> int:
+        notes = " ".join(primates.load(folder).notes)
+        found = re.search(r"(\d+) files in wav are in no label file", notes)
+        return int(found[1]) if found else 0
+
+    before = unnamed()
+    table = folder / "lab" / "train.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-2]) + "\n")
+    assert unnamed() == before + 2

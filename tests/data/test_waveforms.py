@@ -479,3 +479,22 @@ def test_a_killed_decode_of_spans_goes_on_with_whole_files(
     _decode_spans(paths, cache)
     assert reads == [paths[1]]
     assert _contents(cache) == _contents(tmp_path / "whole")
+
+
+def test_a_silent_span_is_an_error_or_left_out(cache, tmp_path):
+    sound = np.zeros(8000, np.float32)
+    sound[:2000] = np.sin(np.arange(2000))
+    audio.write(tmp_path / "a.wav", sound, sample_rate=8000)
+    spans = np.array([[0.0, 0.25], [0.5, 0.75]])
+    settings = {
+        "keys": ["a", "b"],
+        "folder": cache,
+        "sample_rate": 8000,
+        "seconds": 0.25,
+        "spans": spans,
+    }
+    paths = [tmp_path / "a.wav"] * 2
+    with pytest.raises(InputError, match=r"a\.wav: has no sound at 0\.5 to 0\.75 s"):
+        waveforms.decode(paths, **settings)
+    clips = waveforms.decode(paths, skip_bad=True, **settings)
+    assert list(clips.bad) == ["b"]

@@ -289,7 +289,8 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "best.keras", "experiment.json", "history.csv", "live.keras", "metrics.json",
-        "scores.npz", "taxonomy.csv", "tensorboard", "thresholds.json",
+        "scores.npz", "taxonomy.csv", "tensorboard", "test_clips.csv",
+        "thresholds.json",
     }  # fmt: skip
     assert (folder / "taxonomy.csv").read_text() == tiny.TAXONOMY
     with (folder / "history.csv").open() as file:
@@ -454,6 +455,8 @@ def test_a_figure_that_the_labels_do_not_have_chooses_no_epoch(data, tmp_path):
     experiment = tiny.on_features(data, select_by="uar")
     bundle = tiny.bundle(data, experiment)
     refused(experiment, bundle, tmp_path, "select_by=uar.*--set select_by=mAP")
+    softmax = experiment.but(loss="cce", select_by="loss")
+    refused(softmax, bundle, tmp_path, "loss=cce needs clips with exactly one label")
     go(experiment.but(selection="last", epochs=1), bundle, tmp_path)
 
 

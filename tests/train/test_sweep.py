@@ -6,15 +6,17 @@ import json
 import shutil
 import time
 
+import keras
 import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import compare, evaluate, tagger, yardstick
+from tfhier import compare, saved, tagger, yardstick
 from tfhier.errors import InputError
 from tfhier.files import locked, read_json, write_json
 from tfhier.train import run as training
 from tfhier.train import sweep
+from tfhier.train.job import Job
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def data(tmp_path_factory):
 
 def make_job(data, folder, experiment=None, *, bundle=None, name="gmp"):
     experiment = experiment or tiny.on_features(data)
-    return sweep.Job(
+    return Job(
         name=name,
         profile="small",
         experiment=experiment,
@@ -241,14 +243,14 @@ def test_a_broken_model_is_named(searched, tmp_path, keep):
     size = int(keep * len(content)) if isinstance(keep, float) else keep
     (tmp_path / "best.keras").write_bytes(content[:size])
     with pytest.raises(InputError, match=r"best\.keras is no usable Keras model"):
-        evaluate.load_tagger(tmp_path / "best.keras", job.bundle.taxonomy)
+        saved.load(tmp_path / "best.keras", job.bundle.taxonomy)
 
 
 def test_a_model_of_another_taxonomy_is_refused(searched):
     job, summary = searched
     other = job.bundle.taxonomy.flat(tiny.LABELS)
     with pytest.raises(InputError, match=r"'fine': 6.*taxonomy has.*'label': 6"):
-        evaluate.load_tagger(job.folder / summary["best_run"] / "best.keras", other)
+        saved.load(job.folder / summary["best_run"] / "best.keras", other)
 
 
 # -- Folds -----------------------------------------------------------------------------
@@ -341,6 +343,8 @@ def started(data, tmp_path_factory):
             folder = home / "first@tiny" / f"rate={rate}" / f"seed{seed}"
             folder.mkdir(parents=True)
             tagger.end_to_end(frontend, body).save(folder / "best.keras")
+            wanted = training.request(experiment, bundle, seed=seed, fold=0)
+            write_json(folder / "experiment.json", wanted)
     write_json(home / "first@tiny" / "metrics.json", {"runs": runs})
     return home
 
@@ -378,6 +382,24 @@ def test_what_is_not_trained_yet_is_named_with_its_command(
         job.initial(seed=seed, fold=fold)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_fingerprint": "0" * 16},
+        {"frontend": "panns_32k"},
+        {"selection": "last"},
+        {"num_folds": 3},
+    ],
+)
+def test_a_model_of_other_clips_is_no_beginning(change, data, started, tmp_path):
+    copied = tmp_path / "results"
+    shutil.copytree(started / "first@tiny", copied / "first@tiny")
+    told = copied / "first@tiny" / "rate=0.05" / "seed3" / "experiment.json"
+    write_json(told, read_json(told) | change)
+    with pytest.raises(InputError, match=f"trained otherwise: {next(iter(change))} "):
+        sweep.run(follower(data, copied))
+
+
 def test_a_missing_model_is_noticed_before_anything_is_written(
     data, started, tmp_path, never_train
 ):
@@ -401,6 +423,64 @@ def test_the_initial_models_belong_to_what_a_run_is(data, started, tmp_path):
     shutil.copy(path.parents[1] / "seed0" / "best.keras", path)
     with pytest.raises(InputError, match="initial_models .*--fresh"):
         sweep.run(job)
+
+
+# -- Runs that another experiment has trained already ----------------------------------
+
+
+def test_an_equal_run_is_taken_over_and_an_unequal_one_is_not(
+    data, tmp_path, monkeypatch, capsys
+):
+    trained = []
+    monkeypatch.setattr(
+        training,
+        "train",
+        lambda *args, train=training.train, **named: (
+            trained.append(args[2].parent.name) or train(*args, **named)
+        ),
+    )
+
+    def run(name, *, fresh=False, **changes):
+        experiment = tiny.on_features(data, **({"epochs": 1, "seeds": (0,)} | changes))
+        job = make_job(data, tmp_path / f"{name}@tiny", experiment, name=name)
+        return sweep.run(job, fresh=fresh)
+
+    first = run("first")
+    second = run("second", row="another row", table="another table", seeds=(0, 1))
+    assert trained == ["first@tiny", "second@tiny"]
+    assert "seed 0 is first@tiny/seed0: copied" in capsys.readouterr().out
+    assert second["runs"][0]["test"] == first["runs"][0]["test"]
+    weights = [
+        keras.models.load_model(tmp_path / name / "seed0" / "best.keras").get_weights()
+        for name in ("first@tiny", "second@tiny")
+    ]
+    for mine, its in zip(*weights, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    run("third", head="gap")
+    run("second", fresh=True)
+    assert trained[2:] == ["third@tiny", "second@tiny"]
+    # What is not finished, or not legible, is taken by nobody.
+    (tmp_path / "first@tiny" / "seed0" / "experiment.json").write_text("{", "utf-8")
+    (tmp_path / "second@tiny" / "seed0" / "metrics.json").unlink()
+    run("fourth")
+    assert trained[4:] == ["fourth@tiny"]
+
+
+def test_nothing_is_deleted_for_what_cannot_be_trained(data, tmp_path):
+    experiment = tiny.on_features(data, epochs=1, seeds=(0,))
+    sweep.run(make_job(data, tmp_path, experiment))
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    for changes in (
+        {"loss": "cce"},
+        {"select_by": "uar"},
+        {"initial": ("nobody",)},
+        {"selection": "last", "grid": {"learning_rate": (0.1, 0.2)}},
+    ):
+        job = make_job(data, tmp_path, experiment.but(**changes))
+        with pytest.raises(InputError):
+            sweep.run(job, fresh=True)
+    after = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    assert after == before
 
 
 def test_a_grid_is_not_chosen_from_without_clips_to_choose_by(

@@ -3,7 +3,8 @@
 Each data set is a module with its card as docstring and `load(path)`,
 `prepare(folder)`, `default_folder()`, `NAME`, `EMBEDDED_NAME` and `EMBEDDED_FEATURES`;
 one with a stand-in also has `embedded()`, and without one an empty `EMBEDDED_NAME`.
-It is imported when it is asked for.
+`SETTINGS`, where there are any, names the experiment's settings that its `load` takes
+as keywords. A module is imported when it is asked for.
 """
 
 import importlib
@@ -37,13 +38,19 @@ def module_of(name: str) -> ModuleType:
     return importlib.import_module(DATASETS[name])
 
 
-def find_clips(dataset: str, where: str) -> "Clips":
+def settings_of(dataset: str) -> tuple[str, ...]:
+    """Return the settings of an experiment that decide what a data set's clips are."""
+    return getattr(module_of(dataset), "SETTINGS", ())
+
+
+def find_clips(dataset: str, where: str, **settings) -> "Clips":
     """Return the clips of a data set.
 
     Args:
         dataset: str. Name of the data set.
         where: "auto" (the data set's folder, else its embedded stand-in), "embedded",
             or the path of a folder or file in the data set's layout.
+        **settings: Values of `settings_of(dataset)`, for data that are read.
 
     Raises:
         InputError: The data set is not there and has no stand-in, or does not load.
@@ -57,8 +64,8 @@ def find_clips(dataset: str, where: str) -> "Clips":
             "(docs/data.md has the layouts)."
         )
     if where == "auto":
-        return module.load(module.default_folder())
-    return module.load(Path(where).expanduser())
+        return module.load(module.default_folder(), **settings)
+    return module.load(Path(where).expanduser(), **settings)
 
 
 def stands_in(dataset: str, where: str) -> bool:

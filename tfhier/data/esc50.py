@@ -19,7 +19,6 @@ are cut from longer recordings (`src_file`); the authors keep those of one recor
 one fold.
 """
 
-import csv
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from tfhier import audio
 from tfhier.data.clips import Clips, Kind
+from tfhier.data.csv_rows import read_csv
 from tfhier.data.download import fetch, unpack
 from tfhier.errors import InputError
 from tfhier.files import data_folder, locked
@@ -145,19 +145,23 @@ def _find_home(path: Path) -> Path:
 def _read_table(home: Path) -> list[dict[str, str]]:
     """Return the rows of `meta/esc50.csv`, known to fit the classes."""
     table = home / "meta" / "esc50.csv"
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table} is not a CSV table in UTF-8 ({error}).") from None
-    absent = [name for name in _COLUMNS if not rows or name not in rows[0]]
+    (_, header), *lines = read_csv(table) or [(1, [])]
+    absent = [name for name in _COLUMNS if not lines or name not in header]
     if absent:
         raise InputError(
             f"{table} must have rows with the columns {', '.join(_COLUMNS)}. It lacks: "
             f"{', '.join(absent)}"
         )
     official_of = dict(enumerate(LABELS))
-    for number, row in enumerate(rows, start=2):
+    rows = []
+    for number, cells in lines:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{table}, line {number} has {len(cells)} cells, but there are "
+                f"{len(header)} columns. Download the data set again."
+            )
+        row = dict(zip(header, cells, strict=True))
+        rows.append(row)
         official = official_of.get(_number(row["target"]))
         if row["category"] != official:
             raise InputError(

@@ -46,14 +46,19 @@ def sampler(name: str, positive: np.ndarray, *, pass_length: int, seed: int) -> 
         raise InputError(
             f"A sampling is one of uniform, balanced, importance. Received: '{name}'"
         )
+    check_labels(name, positive)
+    if name == "balanced":
+        return _balanced(positive, seed)
+    return _importance(positive, pass_length, seed)
+
+
+def check_labels(name: str, positive: np.ndarray) -> None:
+    """Raise an InputError if there is no label to draw clips by."""
     if not positive.any():
         raise InputError(
             f"{name} sampling draws clips by their labels, and no training clip has a "
             "positive one. Use --set sampling=uniform."
         )
-    if name == "balanced":
-        return _balanced(positive, seed)
-    return _importance(positive, pass_length, seed)
 
 
 def _uniform(num_clips: int, pass_length: int, seed: int) -> Sampler:

@@ -286,11 +286,17 @@ def _decode_all(
             return [(row, error) for row in rows_of[path]]
         results = []
         for row in rows_of[path]:
-            clip = (
-                waveform if spans is None else _cut(waveform, spans[row], sample_rate)
-            )
+            try:
+                clip = (
+                    waveform
+                    if spans is None
+                    else _cut(waveform, path, spans[row], sample_rate)
+                )
+            except audio.AudioError as error:
+                results.append((row, error))
+                continue
             _store(clip, rows[row])
-            results.append((row, len(clip) or _outside(path, spans[row])))
+            results.append((row, len(clip)))
         return results
 
     with (
@@ -337,17 +343,22 @@ def _open_partial(
     return rows, np.memmap(record, np.int64, "r+", shape=(shape[0],))
 
 
-def _cut(waveform: np.ndarray, span: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return a stretch of a file, given in seconds; empty if it lies outside."""
+def _cut(
+    waveform: np.ndarray, path: Path, span: np.ndarray, sample_rate: int
+) -> np.ndarray:
+    """Return a stretch of a file, given in seconds.
+
+    Raises:
+        AudioError: It lies outside the file, or is silent.
+    """
     start, end = np.rint(np.asarray(span) * sample_rate).astype(int)
-    return waveform[start:end]
-
-
-def _outside(path: Path, span: np.ndarray) -> audio.AudioError:
-    return audio.AudioError(
-        f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was to be "
-        "cut. Correct the table of selections."
-    )
+    clip = waveform[start:end]
+    if not len(clip) or clip.min() == clip.max():
+        raise audio.AudioError(
+            f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was "
+            "to be cut. Correct the table of selections."
+        )
+    return clip
 
 
 def _store(waveform: np.ndarray, row: np.ndarray) -> None:

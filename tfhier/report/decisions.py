@@ -1,5 +1,6 @@
 """Sections on decisions: confusions, conditions of the test clips, embeddings."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tfhier.report.page import file_name, percent, picture, table, text
 
 # More labels make neither a legible table of conditions nor a curve for each.
 _MAX_CURVES = 6
+_MAX_ERRORS = 10
 
 
 def confusions(folder: Path, summary: dict) -> list[str]:
@@ -25,13 +27,39 @@ def confusions(folder: Path, summary: dict) -> list[str]:
         )
         path = folder / "plots" / f"confusion_{file_name(level)}.png"
         pieces += [text(f"Level {level}", "h3"), picture(figure, path)]
-    if pieces:
-        note = (
-            f"Of the best run, {best['folder']}: which labels (rows) were taken for "
-            "which (columns), on the test clips."
-        )
-        pieces.insert(0, text(note))
+    if not pieces:
+        return []
+    note = (
+        f"Of the best run, {best['folder']}: which labels (rows) were taken for which "
+        f"(columns), on the test clips. All of them: {best['folder']}/test_clips.csv."
+    )
+    pieces.insert(0, text(note))
+    finest = next(iter(best["test"].values()))
+    if "confusion" in finest:
+        pieces += _surest_errors(folder / best["folder"])
     return pieces
+
+
+def _surest_errors(folder: Path) -> list[str]:
+    """The errors that a run was surest of, to be listened to."""
+    path = folder / "test_clips.csv"
+    if not path.is_file():
+        return []  # evaluated before there was such a table
+    with open(path, encoding="utf-8", newline="") as lines:
+        wrong = [
+            (float(row[f"score_{row['decided']}"]), row)
+            for row in csv.DictReader(lines)
+            if row["decided"] != row["truth"]
+        ]
+    wrong.sort(key=lambda pair: -pair[0])
+    rows = [
+        [row["key"], row["truth"], row["decided"], percent(score)]
+        for score, row in wrong[:_MAX_ERRORS]
+    ]
+    if not rows:
+        return []
+    head = text(f"Surest errors, {len(rows)} of {len(wrong)}", "h3")
+    return [head, table(["clip", "is", "taken for", "score (%)"], rows, kind="text")]
 
 
 def conditions(folder: Path, summary: dict, bundle: Bundle) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfhier import console, data
+from tfhier import compare, console, data
 from tfhier.files import replacing
 from tfhier.metrics import shown
 from tfhier.plots import style
@@ -228,8 +228,7 @@ def results(summaries: Sequence[dict]) -> list[str]:
             if part in found
         ]
         for summary in summaries:
-            # The paper's figures are against observed labels too, never the full truth.
-            paper = summary["paper"] if part == "test" else {}
+            paper = compare.paper_figures(summary, part)
             name = (summary["row"] or summary["experiment"], summary["experiment"])
             rows.append([name, *_figures(summary[part], paper, columns)])
         pieces.append(text(title, "h3"))
@@ -240,6 +239,8 @@ def results(summaries: Sequence[dict]) -> list[str]:
                 above=[("", 1), *spans(columns)],
             )
         )
+        if part == "test_live":
+            pieces += _gains_of_averages(summaries, columns)
     rates = [
         (summary["experiment"], console.percent(violations(nan_for_none(summary))))
         for summary in summaries
@@ -247,6 +248,26 @@ def results(summaries: Sequence[dict]) -> list[str]:
     pieces.append(text("Violation rate", "h3"))
     pieces.append(table(["experiment", "decisions under an absent parent (%)"], rates))
     return pieces
+
+
+def _gains_of_averages(
+    summaries: Sequence[dict], columns: Sequence[tuple[str, str]]
+) -> list[str]:
+    """What the moving average adds to the live weights of the same runs."""
+    rows = []
+    for summary in summaries:
+        gain = compare.paired_differences(
+            summary, summary, part="test", baseline_part="test_live"
+        )
+        cells = [console.interval(gain[level][metric]) for level, metric in columns]
+        rows.append([summary["experiment"], *cells])
+    words = (
+        "In points, the average minus the live weights of the same runs, with 95 % t "
+        "intervals where there are several."
+    )
+    names = [METRIC_NAMES[metric] for _, metric in columns]
+    above = [("", 1), *spans(columns)]
+    return [text(words), table(["average minus live", *names], rows, above=above)]
 
 
 def columns_of(figures_of_part: Mapping[str, dict]) -> list[tuple[str, str]]:

@@ -19,7 +19,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import evaluate, losses, metrics, tagger
+from tfhier import evaluate, losses, metrics, saved, tagger
+from tfhier.data import sampling
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
 from tfhier.errors import InputError
@@ -31,6 +32,7 @@ from tfhier.files import (
     write_json,
     write_text,
 )
+from tfhier.layers import LogMel
 from tfhier.train import svm
 from tfhier.train.keeper import Keeper
 from tfhier.train.optimizer import adam
@@ -75,7 +77,8 @@ def check_settings(folder: Path, wanted: dict) -> None:
         InputError: The folder holds a run of other settings; they are named.
     """
     if not (folder / "experiment.json").is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        # A hidden name is what a kill left of a file that was being written.
+        if folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
             raise InputError(
                 f"{folder} holds results but no experiment.json that says of what. "
                 "Start over with --fresh, or choose another --output folder."
@@ -94,6 +97,52 @@ def check_settings(folder: Path, wanted: dict) -> None:
             f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
             "over with --fresh, or keep both with another --output folder."
         )
+
+
+def build(
+    experiment: Experiment,
+    bundle: Bundle,
+    *,
+    seed: int,
+    parts: np.ndarray,
+    initial: Sequence[Path] = (),
+) -> tuple[LogMel | None, keras.Model]:
+    """Return front end and body of a run, known to be fit for training.
+
+    Nothing is written: what is refused here is refused before anything is lost.
+
+    Args:
+        experiment: Experiment with an empty grid.
+        bundle: Bundle of its data.
+        seed: int. Of the initial weights.
+        parts: str array (clips,), see `Bundle.deal`.
+        initial: Saved models that the backbone starts from.
+
+    Raises:
+        InputError: The network cannot be built or saved, an initial model does not fit,
+            or the training clips lack labels that a setting needs.
+    """
+    keras.utils.clear_session()
+    frontend, body = tagger.build(
+        experiment, bundle.taxonomy, feature_shape=bundle.feature_shape, seed=seed
+    )
+    saved.check_loadable(body)
+    if initial:
+        saved.start_from(body, initial, experiment, bundle.taxonomy)
+    _check_single_label(experiment, bundle)
+    rows = np.flatnonzero(parts == "train")
+    if frontend is not None:
+        _noise_rows(experiment, bundle, rows)
+    if experiment.fit == "svm":
+        svm.check_labels(bundle, rows)
+    elif experiment.sampling != "uniform":
+        sampling.check_labels(experiment.sampling, _positive(bundle, rows))
+    return frontend, body
+
+
+def _positive(bundle: Bundle, rows: np.ndarray) -> np.ndarray:
+    targets, observed = bundle.labellings[bundle.taxonomy.fine]
+    return (observed & (targets > 0))[rows]
 
 
 def is_trained(folder: Path) -> bool:
@@ -128,19 +177,11 @@ def train(
         InputError: The loss became NaN or infinite, an initial model does not fit, or
             the labels lack the noise or the figure to choose by that were asked for.
     """
-    keras.utils.clear_session()
-    frontend, body = tagger.build(
-        experiment, bundle.taxonomy, feature_shape=bundle.feature_shape, seed=seed
-    )
-    tagger.check_loadable(body)
-    if initial:
-        tagger.start_from(body, initial, experiment, bundle.taxonomy)
-    _check_choice(experiment, bundle)
-    rows = np.flatnonzero(parts == "train")
-    noise = None if frontend is None else _noise_rows(experiment, bundle, rows)
+    frontend, body = build(experiment, bundle, seed=seed, parts=parts, initial=initial)
     # Only now: settings that no run can be made of leave nothing behind.
     wanted = request(experiment, bundle, seed=seed, fold=fold, initial=initial)
     write_json(folder / "experiment.json", wanted)
+    rows = np.flatnonzero(parts == "train")
     steps = experiment.steps_per_epoch or steps_per_epoch(
         len(rows), experiment.batch_size
     )
@@ -159,15 +200,7 @@ def train(
             keeper.set_model(trainer)
             keeper.end_epoch(0, svm.fit(trainer, bundle, rows))
     elif first_epoch < experiment.epochs:
-        _descend(
-            trainer,
-            keeper,
-            bundle,
-            rows,
-            noise=noise,
-            steps=steps,
-            first_epoch=first_epoch,
-        )
+        _descend(trainer, keeper, bundle, rows, steps=steps, first_epoch=first_epoch)
     _save_models(trainer, keeper, folder)
     bundle.taxonomy.write(folder / "taxonomy.csv")
     # Last, because it says that training is done: see `is_trained`.
@@ -179,30 +212,30 @@ def _descend(
     trainer: Trainer,
     keeper: Keeper,
     bundle: Bundle,
-    training: np.ndarray,
+    rows: np.ndarray,
     *,
-    noise: np.ndarray | None,
     steps: int,
     first_epoch: int,
 ) -> None:
     """Train by gradient descent from an epoch to the last."""
-    experiment = trainer.experiment
-    batches = training_batches(
-        bundle.source,
-        training,
-        bundle.labellings,
-        batch_size=experiment.batch_size,
-        seed=trainer.seed,
-        first_epoch=first_epoch,
-        num_epochs=experiment.epochs,
-        crop_samples=crop_samples(experiment, bundle, trainer.frontend),
-        lengths=bundle.lengths,
-        sampling=experiment.sampling,
-        steps=steps,
-        noise_rows=noise,
-    )
+    experiment, frontend = trainer.experiment, trainer.frontend
     trainer.fit(
-        batches,
+        training_batches(
+            bundle.source,
+            rows,
+            bundle.labellings,
+            batch_size=experiment.batch_size,
+            seed=trainer.seed,
+            first_epoch=first_epoch,
+            num_epochs=experiment.epochs,
+            crop_samples=crop_samples(experiment, bundle, frontend),
+            lengths=bundle.lengths,
+            sampling=experiment.sampling,
+            steps=steps,
+            noise_rows=None
+            if frontend is None
+            else _noise_rows(experiment, bundle, rows),
+        ),
         initial_epoch=first_epoch,
         epochs=experiment.epochs,
         steps_per_epoch=steps,
@@ -219,15 +252,21 @@ def _descend(
     )
 
 
-def _check_choice(experiment: Experiment, bundle: Bundle) -> None:
-    """Raise an InputError for a figure to choose by that the labels do not have."""
-    if experiment.selection == "last" or experiment.select_by != "uar":
-        return
-    if not metrics.is_single_label(*bundle.labellings[bundle.taxonomy.fine]):
+def _check_single_label(experiment: Experiment, bundle: Bundle) -> None:
+    """Raise an InputError for settings that need labels that exclude each other."""
+    is_chosen_by_recall = (
+        experiment.selection != "last" and experiment.select_by == "uar"
+    )
+    needing = {
+        "loss=cce": experiment.loss == "cce",
+        "select_by=uar": is_chosen_by_recall,
+    }
+    wanted = [name for name, is_asked in needing.items() if is_asked]
+    if wanted and not metrics.is_single_label(*bundle.labellings[bundle.taxonomy.fine]):
         raise InputError(
-            f"select_by=uar needs labels that exclude each other, but the clips of "
-            f"{bundle.clips.name} have other than exactly one. Use --set "
-            "select_by=mAP or --set select_by=loss."
+            f"{' and '.join(wanted)} need{'s' * (len(wanted) == 1)} clips with exactly "
+            f"one label each, and all labels known. Those of {bundle.clips.name} have "
+            "none, several or unknown ones. Use --set loss=bce, --set select_by=mAP."
         )
 
 
@@ -243,9 +282,8 @@ def _noise_rows(
             f"noise_label is one of the labels {', '.join(labels)}. Received: "
             f"'{experiment.noise_label}'"
         )
-    targets, observed = bundle.labellings[bundle.taxonomy.fine]
     column = labels.index(experiment.noise_label)
-    rows = training[(observed & (targets > 0))[training, column]]
+    rows = training[_positive(bundle, training)[:, column]]
     if not rows.size:
         raise InputError(
             f"No training clip is labelled '{experiment.noise_label}', so there is no "

@@ -38,6 +38,7 @@ def fit(trainer: Trainer, bundle: Bundle, rows: np.ndarray) -> float:
     Raises:
         InputError: A label lacks positive or negative training clips.
     """
+    check_labels(bundle, rows)
     taxonomy = bundle.taxonomy
     classifier = trainer.body.get_layer(f"{taxonomy.fine}_classifier")
     embeddings = _embed(trainer, classifier, bundle, rows)
@@ -46,14 +47,9 @@ def fit(trainer: Trainer, bundle: Bundle, rows: np.ndarray) -> float:
     targets, observed = (table[rows] for table in bundle.labellings[taxonomy.fine])
     kernel = np.zeros((embeddings.shape[1], targets.shape[1]))
     bias = np.zeros(targets.shape[1])
-    for label, name in enumerate(taxonomy.labels_of(taxonomy.fine)):
+    for label in range(targets.shape[1]):
         seen = observed[:, label]
         positive = targets[seen, label] > 0
-        if positive.all() or not positive.any():
-            raise InputError(
-                f"A support vector machine needs clips with and without '{name}' to "
-                "train on. Leave the label out, or use fit='gradient'."
-            )
         machine = LinearSVC(C=COST, class_weight="balanced", random_state=0)
         machine.fit(scaled[seen], positive)
         kernel[:, label] = machine.coef_[0] / scaler.scale_
@@ -62,6 +58,19 @@ def fit(trainer: Trainer, bundle: Bundle, rows: np.ndarray) -> float:
     margins = embeddings.astype(np.float64) @ kernel + bias
     scores = 1.0 / (1.0 + np.exp(-np.clip(margins, -50, 50)))
     return metrics.binary_crossentropy(scores, targets, observed)
+
+
+def check_labels(bundle: Bundle, rows: np.ndarray) -> None:
+    """Raise an InputError if a label lacks positive or negative training clips."""
+    taxonomy = bundle.taxonomy
+    targets, observed = (table[rows] for table in bundle.labellings[taxonomy.fine])
+    for label, name in enumerate(taxonomy.labels_of(taxonomy.fine)):
+        positive = targets[observed[:, label], label] > 0
+        if positive.all() or not positive.any():
+            raise InputError(
+                f"A support vector machine needs clips with and without '{name}' to "
+                "train on. Leave the label out, or use fit='gradient'."
+            )
 
 
 def _embed(trainer: Trainer, classifier, bundle: Bundle, rows: np.ndarray):

@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,79 +23,9 @@ from tfhier.data.pipeline import steps_per_epoch
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import locked, read_json, write_json
+from tfhier.train import reuse
 from tfhier.train import run as training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One experiment on one data set at one profile, and where its results go.
-
-    Args:
-        name: str. Of the experiment.
-        profile: "paper" or "small".
-        experiment: Experiment at that profile.
-        paper: Experiment at the paper's size.
-        bundle: Bundle.
-        folder: Path of the results.
-        command: str. What the user typed, for the record.
-    """
-
-    name: str
-    profile: str
-    experiment: Experiment
-    paper: Experiment
-    bundle: Bundle
-    folder: Path
-    command: str
-
-    def deals(self):
-        """Yield (seed, fold) of every run of a setting."""
-        for seed in self.experiment.seeds:
-            for fold in range(max(1, self.num_folds)):
-                yield seed, fold
-
-    @property
-    def num_folds(self) -> int:
-        """Folds of the cross-validation, 0 for one split."""
-        return self.bundle.num_folds(self.experiment)
-
-    def run_folder(self, setting: Experiment, *, seed: int, fold: int) -> Path:
-        """Return the folder of one run."""
-        folder = self.folder
-        for field, values in self.experiment.grid.items():
-            if len(values) > 1:
-                folder /= f"{field}={getattr(setting, field)}"
-        folder /= f"seed{seed}"
-        return folder / f"fold{fold}" if self.num_folds else folder
-
-    def initial(self, *, seed: int, fold: int) -> list[Path]:
-        """Return the saved models that a run's backbone starts from.
-
-        Those of the experiments that `initial` names, trained on the same data with the
-        same seed (and fold), in the folder beside this one's.
-
-        Raises:
-            InputError: One of them is not trained.
-        """
-        mark = self.folder.name.removeprefix(self.name)
-        found = []
-        for name in self.experiment.initial:
-            home = self.folder.parent / (name + mark)
-            runs = {}
-            if (home / "metrics.json").is_file():
-                runs = {
-                    (run["seed"], run["fold"]): home / run["folder"] / "best.keras"
-                    for run in read_json(home / "metrics.json")["runs"]
-                }
-            path = runs.get((seed, fold))
-            if path is None or not path.is_file():
-                raise InputError(
-                    f"{self.name} starts from {name} with seed {seed}, which is not "
-                    f"trained in {home}. Train it first: python experiments/run.py "
-                    f"--exp {name}"
-                )
-            found.append(path)
-        return found
+from tfhier.train.job import Job
 
 
 def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
@@ -119,15 +48,11 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
             "--fresh deletes the models that --test-only evaluates. Give one of them."
         )
     with locked(job.folder / ".lock", task=f"working on {job.name}"):
+        settings = list(job.experiment.runs())
+        if not test_only:
+            _check(job, settings, fresh=fresh)
         if fresh:
             _clear(job.folder)
-        settings = list(job.experiment.runs())
-        if len(settings) > 1 and job.experiment.selection == "last":
-            raise InputError(
-                f"{job.name} has a grid to choose a setting from, but selection='last' "
-                "holds no clips out to choose by. Set the grid's settings, or use "
-                "--set selection=validation."
-            )
         done = []
         num_kept = sum(
             training.is_trained(job.run_folder(setting, seed=seed, fold=fold))
@@ -139,12 +64,38 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         for number, setting in enumerate(settings):
             for seed, fold in job.deals():
                 title = _title(job, setting, seed, fold)
-                result = _one(job, setting, seed, fold, title, test_only=test_only)
+                result = _one(
+                    job, setting, seed, fold, title, fresh=fresh, test_only=test_only
+                )
                 done.append({"number": number, "seed": seed, "fold": fold, **result})
         summary = _summarise(job, settings, done)
         write_json(job.folder / "metrics.json", summary)
     # What was written, not what was computed: NaN is null in both.
     return read_json(job.folder / "metrics.json")
+
+
+def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:
+    """Raise the InputErrors of all runs still to train, before anything is deleted."""
+    if len(settings) > 1 and job.experiment.selection == "last":
+        raise InputError(
+            f"{job.name} has a grid to choose a setting from, but selection='last' "
+            "holds no clips out to choose by. Set the grid's settings, or use "
+            "--set selection=validation."
+        )
+    for setting in settings:
+        is_built = False
+        for seed, fold in job.deals():
+            folder = job.run_folder(setting, seed=seed, fold=fold)
+            if training.is_trained(folder) and not fresh:
+                continue
+            initial = job.initial(seed=seed, fold=fold)
+            parts = job.bundle.deal(setting, seed=seed, fold=fold)
+            # Networks of other seeds are of the same shape.
+            if not is_built:
+                training.build(
+                    setting, job.bundle, seed=seed, parts=parts, initial=initial
+                )
+            is_built = True
 
 
 def _clear(folder: Path) -> None:
@@ -174,9 +125,16 @@ def _title(job: Job, setting: Experiment, seed: int, fold: int) -> str:
 
 
 def _one(
-    job: Job, setting: Experiment, seed: int, fold: int, title: str, *, test_only: bool
+    job: Job,
+    setting: Experiment,
+    seed: int,
+    fold: int,
+    title: str,
+    *,
+    fresh: bool,
+    test_only: bool,
 ) -> dict:
-    """Train or evaluate one run as needed; return its results."""
+    """Take over, train or evaluate one run as needed; return its results."""
     folder = job.run_folder(setting, seed=seed, fold=fold)
     initial = job.initial(seed=seed, fold=fold)
     wanted = training.request(
@@ -185,7 +143,15 @@ def _one(
     training.check_settings(folder, wanted)
     parts = job.bundle.deal(setting, seed=seed, fold=fold)
     if not test_only and not training.is_trained(folder):
-        _train(job, setting, seed, fold, folder, parts, title, initial)
+        is_begun = folder.is_dir() and any(folder.iterdir())
+        # Who wants fresh results wants none of another's.
+        same = None if fresh or is_begun else reuse.find(job.folder.parent, wanted)
+        if same is None:
+            _train(job, setting, seed, fold, folder, parts, title, initial)
+        else:
+            reuse.take(same, folder)
+            source = same.relative_to(job.folder.parent)
+            console.line("the same", f"{title} is {source}: copied")
     if test_only or not (folder / "metrics.json").is_file():
         results = evaluate.evaluate_run(folder, job.bundle, parts, setting)
     else:

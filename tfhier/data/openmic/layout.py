@@ -8,7 +8,6 @@ has to allow one, since `sample_key` is an array of Python objects there; here i
 strings are picked out of the pickle's opcodes, which are listed and never executed.
 """
 
-import csv
 import pickletools
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfhier.data.csv_rows import read_csv
 from tfhier.errors import InputError
 from tfhier.files import read_json
 
@@ -279,10 +279,4 @@ def read_truth(
 
 
 def _read_rows(file: Path) -> list[list[str]]:
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            return list(csv.reader(lines))
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is not a UTF-8 text file.") from None
-    except csv.Error as error:
-        raise InputError(f"{file} is not a CSV table ({error}).") from None
+    return [cells for _, cells in read_csv(file)]

@@ -112,6 +112,8 @@ def load(
     notes = ()
     if hidden := sum(not row.label for row in tables.get("test", ())):
         notes = (f"{hidden:,} clips of test.csv have no label and are left out.",)
+    if unnamed := layout.unnamed(home, tables):
+        notes += (f"{unnamed:,} files in wav are in no label file: is one cut short?",)
     numbers = [LABELS.index(row.label) for row in rows]
     targets = np.eye(len(LABELS), dtype=np.float32)[numbers]
     return Clips(

@@ -4,11 +4,11 @@
 and raises `InputError` with the file and the remedy where that part does not fit.
 """
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfhier.data.csv_rows import read_csv
 from tfhier.errors import InputError, close_names
 
 FILES = ("train", "devel", "test")
@@ -76,10 +76,10 @@ def read_tables(home: Path, *, labels: Sequence[str]) -> dict[str, list[Row]]:
 
 def _read_table(file: Path, labels: Sequence[str], *, is_complete: bool) -> list[Row]:
     """Read one label file, in which every clip may be once."""
-    header, *body = _read_cells(file)
+    header, body = _read_cells(file)
     rows, seen = [], set()
-    for number, cells in enumerate(body, start=2):
-        where = f"{file}, row {number}"
+    for number, cells in body:
+        where = f"{file}, line {number}"
         if len(cells) != len(header):
             raise InputError(
                 f"{where}: expected {len(header)} cells ({', '.join(header)}). "
@@ -99,20 +99,15 @@ def _read_table(file: Path, labels: Sequence[str], *, is_complete: bool) -> list
     return rows
 
 
-def _read_cells(file: Path) -> list[list[str]]:
-    """Return the header, in lower case, and at least one row."""
+def _read_cells(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, in lower case, and at least one numbered row."""
     try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
+        rows = read_csv(file)
     except FileNotFoundError:
         raise InputError(
             f"There is no {file}. It lists clips and their labels: filename,label."
         ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is not a UTF-8 text file.") from None
-    except csv.Error as error:
-        raise InputError(f"{file} is not a CSV table ({error}).") from None
-    header = [name.lower() for name in rows[0]] if rows else []
+    header = [name.lower() for name in rows[0][1]] if rows else []
     if header.count("filename") != 1 or header.count("label") != 1:
         raise InputError(
             f"{file} must begin with the header filename,label. Received: "
@@ -120,7 +115,7 @@ def _read_cells(file: Path) -> list[list[str]]:
         )
     if len(rows) == 1:
         raise InputError(f"{file} lists no clip below its header.")
-    return [header, *rows[1:]]
+    return header, rows[1:]
 
 
 def _read_label(text: str, labels: Sequence[str], where: str) -> str:
@@ -129,6 +124,23 @@ def _read_label(text: str, labels: Sequence[str], where: str) -> str:
     if label not in labels:
         raise InputError(f"{where}: '{text}' is no label.{close_names(label, labels)}")
     return label
+
+
+def unnamed(home: Path, tables: Mapping[str, Sequence[Row]]) -> int:
+    """Return how many audio files in `wav` no label file names: one may be cut short.
+
+    Without a `test.csv` the test clips have no names either, and nothing can be told.
+    """
+    if "test" not in tables:
+        return 0
+    named = {row.file for rows in tables.values() for row in rows}
+    return len([name for name in _audio_of(home) if name not in named])
+
+
+def _audio_of(home: Path) -> set[str]:
+    folder = home / "wav"
+    files = folder.iterdir() if folder.is_dir() else ()
+    return {file.name for file in files if file.suffix.lower() == ".wav"}
 
 
 def find_audio(home: Path, rows: Sequence[Row]) -> tuple[Path, ...]:
