@@ -28,6 +28,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="change a setting, as often as needed (names: --print)",
     )
     p.add_argument("--seeds", metavar="0-7", help="in place of the experiment's")
+    p.add_argument("--folds", metavar="0-4", help="some of a cross-validation's folds")
     p.add_argument("--data", default="auto", help="auto, embedded, a folder or file")
     p.add_argument("--profile", default="auto", choices=("auto", "paper", "small"))
     p.add_argument(
@@ -54,7 +55,10 @@ def main(arguments: list[str]) -> None:
     found = catalogue.find(FOLDER)
     chosen = {name: found[name] for name in catalogue.match(args.exp, found)}
     changed = {n: catalogue.override(e, args.set) for n, e in chosen.items()}
-    seeds = None if args.seeds is None else catalogue.parse_seeds(args.seeds)
+    seeds = None if args.seeds is None else catalogue.parse_numbers(args.seeds)
+    folds = None
+    if args.folds is not None:
+        folds = catalogue.parse_numbers(args.folds, option="--folds")
     if args.print:
         print("\n\n".join(catalogue.card(name, e) for name, e in changed.items()))
         return
@@ -66,6 +70,7 @@ def main(arguments: list[str]) -> None:
         profile=args.profile,
         changes=tuple(args.set),
         seeds=seeds,
+        folds=folds,
         output=args.output,
         fresh=args.fresh,
         test_only=args.test_only,

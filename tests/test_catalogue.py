@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfhier import catalogue
-from tfhier.catalogue import find, match, override, parse_seeds
+from tfhier.catalogue import find, match, override, parse_numbers
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 
@@ -124,7 +124,7 @@ def test_an_overridden_grid_holds_in_the_small_profile():
     ],
 )  # fmt: skip
 def test_seeds(text, seeds):
-    assert parse_seeds(text) == seeds
+    assert parse_numbers(text) == seeds
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_seeds(text, seeds):
 )
 def test_seeds_that_are_none(text, message):
     with pytest.raises(InputError, match=message):
-        parse_seeds(text)
+        parse_numbers(text)
 
 
 # -- Finding ---------------------------------------------------------------------------

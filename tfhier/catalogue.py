@@ -149,32 +149,32 @@ def _may_hold(current: tuple, value: object) -> bool:
     return isinstance(value, kinds)
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read seeds such as `0-7`, `3` or `0,2,5-6`.
+def parse_numbers(text: str, *, option: str = "--seeds") -> tuple[int, ...]:
+    """Read seeds or folds such as `0-7`, `3` or `0,2,5-6`.
 
     Raises:
         InputError: The text is nothing like that, or a range runs backwards.
     """
-    seeds: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise InputError(
-                f"--seeds takes numbers like 0-7 or 0,2,5. Received: '{text}'"
+                f"{option} takes numbers like 0-7 or 0,2,5. Received: '{text}'"
             )
         if dash and int(last) < int(first):
             raise InputError(
-                f"--seeds: {part.strip()} runs backwards. Received: '{text}'"
+                f"{option}: {part.strip()} runs backwards. Received: '{text}'"
             )
         if int(last or first) >= 2**31 or int(last or first) - int(first) > 9999:
             raise InputError(
-                "--seeds names seeds up to 2147483647, at most 10000. Received: "
+                f"{option} names numbers up to 2147483647, at most 10000. Received: "
                 f"'{text}'"
             )
-        seeds.extend(range(int(first), int(last or first) + 1))
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds names a seed twice. Received: '{text}'")
-    return tuple(seeds)
+        numbers.extend(range(int(first), int(last or first) + 1))
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"{option} names a number twice. Received: '{text}'")
+    return tuple(numbers)
 
 
 def _import_file(path: Path):

@@ -41,6 +41,7 @@ class Options:
             set, the small profile on anything else.
         changes: Settings to change, as `--set field=value` gives them.
         seeds: Seeds in place of the experiments' own; None keeps those.
+        folds: Folds of a cross-validation to run; None: all.
         output: Folder of the results.
         fresh: Whether to delete earlier results of the same experiments first.
         test_only: Whether to evaluate saved models without training.
@@ -52,6 +53,7 @@ class Options:
     profile: Literal["auto", "paper", "small"] = "auto"
     changes: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
+    folds: tuple[int, ...] | None = None
     output: Path = Path("saved_models")
     fresh: bool = False
     test_only: bool = False
@@ -198,6 +200,7 @@ def _job(
         bundle=cache[key],
         folder=options.output / (name + suffix(clips)),
         command=options.command,
+        folds=options.folds,
     )
 
 

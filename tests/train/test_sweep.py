@@ -425,6 +425,22 @@ def test_the_initial_models_belong_to_what_a_run_is(data, started, tmp_path):
         sweep.run(job)
 
 
+def test_only_the_folds_that_are_asked_for_are_run(data, tmp_path):
+    experiment = tiny.on_features(data, num_folds=3, epochs=1, seeds=(0,))
+    job = make_job(data, tmp_path, experiment)
+    summary = sweep.run(dataclasses.replace(job, folds=(2,)))
+    assert [run["fold"] for run in summary["runs"]] == [2]
+    assert (summary["num_folds"], summary["folds"]) == (3, [2])
+    everything = sweep.run(job)
+    assert [run["fold"] for run in everything["runs"]] == [0, 1, 2]
+    assert everything["runs"][2] == summary["runs"][0]
+    with pytest.raises(InputError, match=r"has folds 0 to 2\. Received: 0, 3"):
+        sweep.run(dataclasses.replace(job, folds=(0, 3)))
+    single = make_job(data, tmp_path, tiny.on_features(data))
+    with pytest.raises(InputError, match=r"has no folds\. Received: 1"):
+        sweep.run(dataclasses.replace(single, folds=(1,)))
+
+
 # -- Runs that another experiment has trained already ----------------------------------
 
 

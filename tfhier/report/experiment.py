@@ -154,7 +154,10 @@ def _data(summary: dict, bundle: Bundle) -> list[str]:
     if not settings["features"]:
         rows.append(("clip length", f"{settings['clip_seconds']:g} s"))
     if summary["num_folds"]:
-        rows.append(("division", f"cross-validation in {summary['num_folds']} folds"))
+        words = f"cross-validation in {summary['num_folds']} folds"
+        if summary.get("folds") is not None:
+            words += f", of which {', '.join(map(str, summary['folds']))} was run"
+        rows.append(("division", words))
     else:
         held = f"{100 * settings['validation_fraction']:.0f} % of them for validation"
         if settings["selection"] == "last":

@@ -34,6 +34,7 @@ class Job:
         bundle: Bundle.
         folder: Path of the results.
         command: str. What the user typed, for the record.
+        folds: Folds of the cross-validation to run. Defaults to None: all.
     """
 
     name: str
@@ -43,11 +44,23 @@ class Job:
     bundle: Bundle
     folder: Path
     command: str
+    folds: tuple[int, ...] | None = None
 
     def deals(self):
-        """Yield (seed, fold) of every run of a setting."""
+        """Yield (seed, fold) of every run of a setting.
+
+        Raises:
+            InputError: A fold is asked for that there is not.
+        """
+        there = range(max(1, self.num_folds))
+        if self.folds is not None and not set(self.folds) <= set(there):
+            raise InputError(
+                f"{self.name} on {self.bundle.clips.name} has "
+                + (f"folds 0 to {there[-1]}" if self.num_folds else "no folds")
+                + f". Received: {', '.join(map(str, self.folds))}"
+            )
         for seed in self.experiment.seeds:
-            for fold in range(max(1, self.num_folds)):
+            for fold in there if self.folds is None else self.folds:
                 yield seed, fold
 
     @property

@@ -227,6 +227,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "profile": job.profile,
         "settings": {**settings[best].settings(), "seeds": list(job.experiment.seeds)},
         "num_folds": job.num_folds,
+        "folds": None if job.folds is None else list(job.folds),
         "paper_settings": {
             **job.paper.settings(),
             "seeds": list(job.paper.seeds),
