@@ -135,6 +135,25 @@ def test_labels_exclude_each_other_where_each_clip_has_one(targets, observed, ex
     assert got is expected
 
 
+def test_a_few_clips_with_two_labels_are_not_counted(rng):
+    """Of 20 clips 16 have exactly one known label: decisions are counted on these."""
+    scores = scores_for(np.tile(DECIDED, 3)[:20], rng)
+    targets = np.eye(4)[np.tile(TRUE, 3)[:20]]
+    observed = np.ones(targets.shape, bool)
+    targets[0], targets[5, :2] = 0, 1
+    observed[7, 0] = observed[9] = False
+    counted = np.setdiff1d(np.arange(20), [0, 5, 7, 9])
+    assert metrics.has_one_label(targets, observed).nonzero()[0].tolist() == [*counted]
+    assert metrics.is_single_label(targets, observed)
+    targets[11, :2] = 1
+    assert not metrics.is_single_label(targets, observed)
+    got = metrics.evaluate(scores, targets, observed, single_label=True)
+    counted = np.setdiff1d(counted, [11])
+    expected = metrics.confusion(scores[counted], targets[counted])
+    assert got["confusion"] == expected.tolist()
+    assert got["num_clips"] == 20
+
+
 def test_tables_show_what_was_computed():
     figures = {"roc_auc": 0.5, "mAP": 0.5, "f1": 0.5, "loss": 1.0}
     assert metrics.shown(figures) == ("roc_auc", "mAP", "f1")

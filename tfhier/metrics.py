@@ -7,9 +7,9 @@ of the same shape. Every metric of a label looks at the clips where that label w
 observed and at no others, as OpenMIC-2018's mask asks. The computations are
 scikit-learn's, as in Zhong et al. (2023, Sec. 4.3).
 
-Where labels exclude each other (`is_single_label`: all are observed and every clip has
-exactly one), a clip is also *decided* for the label with the highest score, and these
-decisions are counted: recalls, accuracy, confusions.
+Where labels exclude each other (`is_single_label`), a clip is also *decided* for the
+label with the highest score, and these decisions are counted: recalls, accuracy,
+confusions. The few clips with none, several or unknown labels do not count there.
 
 A metric of a label that is not defined (average precision without a positive, ROC-AUC
 without both kinds) is NaN. Macro averages run over the defined labels and say how many
@@ -47,15 +47,31 @@ def shown(figures: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in SINGLE if name in figures)
 
 
-def is_single_label(targets: np.ndarray, observed: np.ndarray) -> bool:
-    """Return whether labels exclude each other: all known, exactly one for each clip.
+# Share of clips with exactly one label from which on labels are said to exclude each
+# other: in the field now and then two calls overlap.
+MOST = 0.8
+
+
+def has_one_label(targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return which clips have exactly one label, all others known absent: (clips,).
 
     Args:
         targets: float array (clips, labels), 0 or 1 where observed.
         observed: bool array of the same shape.
     """
-    one_each = (np.sum(targets > 0, axis=1) == 1).all()
-    return bool(targets.shape[1] > 1 and len(targets) and observed.all() and one_each)
+    return observed.all(axis=1) & (np.sum(targets > 0, axis=1) == 1)
+
+
+def is_single_label(targets: np.ndarray, observed: np.ndarray) -> bool:
+    """Return whether labels exclude each other, in at least `MOST` of the clips.
+
+    Args:
+        targets: float array (clips, labels), 0 or 1 where observed.
+        observed: bool array of the same shape.
+    """
+    if targets.shape[1] < 2 or not len(targets):
+        return False
+    return bool(has_one_label(targets, observed).mean() >= MOST)
 
 
 def validate(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> None:
@@ -248,7 +264,8 @@ def evaluate(
     undefined = np.isnan(columns["average_precision"]) | np.isnan(columns["roc_auc"])
     decided = {}
     if single_label:
-        confused = confusion(scores, targets)
+        counted = has_one_label(targets, observed)
+        confused = confusion(scores[counted], targets[counted])
         columns["recall"] = recall(confused)
         decided = {
             "uar": _macro(columns["recall"]),

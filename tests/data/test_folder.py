@@ -1,6 +1,7 @@
 """One's own recordings: class folders, tables, Raven; what is left out and why."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -55,10 +56,7 @@ def test_class_folders_are_labels(tmp_path):
     # Each file is a recording of its own, and a fifth of them is for the test.
     assert clips.groups.tolist() == clips.keys.tolist()
     assert clips.parts.tolist().count("test") == 2
-    assert clips.notes == (
-        "2 of 10 clips (2 of 10 recordings) were set aside for the test; no recording "
-        "is divided.",
-    )
+    assert len(notes_with(clips, "set aside")) == 1
 
 
 def test_a_folder_in_a_class_folder_is_one_recording(tmp_path):
@@ -164,10 +162,9 @@ def test_a_class_of_one_recording_stays_in_training_and_is_named(tmp_path):
     assert set(clips.parts[np.isin(heard, ["rare", "lone"])].tolist()) == {"train"}
     for name in "ab":
         assert {"train", "test"} == set(clips.parts[heard == name].tolist())
-    assert clips.notes[-1] == (
-        "Labels of one recording only, so that their figures cannot be tested: lone, "
-        "rare."
-    )
+    assert notes_with(clips, "cannot be tested") == [
+        "Labels of one group only, so that their figures cannot be tested: lone, rare."
+    ]
 
 
 def test_classes_of_one_recording_each_cannot_be_divided(tmp_path):
@@ -180,7 +177,7 @@ def test_every_class_of_two_recordings_is_learned_and_tested(tmp_path):
     clips = own.load(root)
     for column in clips.targets.T:
         assert {"train", "test"} == set(clips.parts[column > 0].tolist())
-    assert not notes_with(clips, "Labels")
+    assert not notes_with(clips, "figures")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -278,7 +275,11 @@ def test_the_table_can_say_parts_groups_and_conditions(tmp_path):
     assert clips.parts.tolist() == ["train", "train", "validation", "test", "test"]
     assert clips.groups.tolist() == ["night", "night", "rec2.wav", "dawn", "dawn"]
     assert clips.conditions.tolist() == ["", "", "", "0 dB", "10 dB"]
-    assert clips.notes == ()
+    assert not notes_with(clips, "set aside")
+    assert notes_with(clips, "Training") == [
+        "Training + validation + test: a 1+1+1 clips of 1+1+1 groups, b 1+0+1 clips of "
+        "1+0+1 groups."
+    ]
 
 
 PARTS = "file,label,start,end,part"
@@ -294,13 +295,12 @@ def test_labels_on_one_side_only_are_named(tmp_path):
         "rec3.wav,every|late,2,3,test",
         header=PARTS,
     )
-    notes = own.load(path).notes
-    assert notes == (
+    assert notes_with(own.load(path), "so that") == [
         "Labels of one recording only, so that their figures cannot be tested: b.",
         "Labels without a test clip, so that their figures cannot be tested: early.",
         "Labels of every test clip, so that their figures mean nothing: every.",
         "Labels without a training clip, so that they cannot be learned: late.",
-    )
+    ]
 
 
 def test_a_recording_in_two_parts_is_noted(tmp_path):
@@ -312,7 +312,7 @@ def test_a_recording_in_two_parts_is_noted(tmp_path):
         "rec3.wav,a,0,1,test",
         header=PARTS,
     )
-    (note,) = own.load(path).notes
+    (note,) = notes_with(own.load(path), "as the table says")
     assert note.startswith("1 recordings have clips in more than one part")
     assert "rec1.wav" in note
 
@@ -351,7 +351,7 @@ def test_one_label_and_its_absence_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("aa", "has one label only, 'a'"),
+        ("aa", r"has one label only, 'a'.*stand for its absence\.$"),
         (("", ""), "no label at all"),
         ((), "no label"),
     ],
@@ -452,3 +452,22 @@ def test_there_is_nothing_to_prepare(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHIER_DATA", str(tmp_path))
     assert own.default_folder() == tmp_path / "recordings"
     assert (own.EMBEDDED_NAME, own.EMBEDDED_FEATURES) == ("", ())
+
+
+def test_a_stray_quote_in_a_table_swallows_no_row(tmp_path):
+    for name in "abcd":
+        write_sound(tmp_path / f"{name}.wav")
+    lines = ["file,label,comment", "a.wav,x,", 'b.wav,y,"loud', "c.wav,x,", "d.wav,y,"]
+    (tmp_path / "calls.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"calls\.csv, line 3 .* quote"):
+        own.load(tmp_path / "calls.csv")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are always UTF-8 there")
+def test_a_name_that_is_not_utf_8_is_an_error(tmp_path):
+    for label in "xy":
+        for number in range(3):
+            write_sound(tmp_path / label / f"{number}.wav")
+    os.rename(tmp_path / "x" / "0.wav", os.fsencode(tmp_path) + b"/x/caf\xe9.wav")
+    with pytest.raises(InputError, match=r"caf\\xe9\.wav.* is not UTF-8.*convmv"):
+        own.load(tmp_path)

@@ -1,10 +1,10 @@
-"""Tables of selections: CSV in its dialects, Raven's tables, overlapping labels."""
+"""Tables of selections: CSV in its dialects, overlapping labels."""
 
 import numpy as np
 import pytest
 import soundfile
 
-from tfhier.data.folder import raven, segments, selections
+from tfhier.data.folder import segments, selections
 from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
 
@@ -26,10 +26,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def read(folder, text, name="table.csv", encoding="utf-8"):
+def write_text(folder, text, encoding="utf-8"):
+    """Write a table beside the recordings; return its path."""
+    (folder / "table.csv").write_bytes(text.encode(encoding))
+    return folder / "table.csv"
+
+
+def read(folder, text, encoding="utf-8"):
     """Write a table beside the recordings and read it."""
-    (folder / name).write_bytes(text.encode(encoding))
-    return selections.read_csv(folder / name)
+    return selections.read_csv(write_text(folder, text, encoding))
 
 
 # -- CSV -------------------------------------------------------------------------------
@@ -71,6 +76,9 @@ def test_every_dialect_says_the_same(folder, delimiter, end, encoding):
         "File Path,Annotation,Begin Time (s),End Time (s)",
         "audio,category,start_seconds,end_s",
         "file,label,start,end,path,notes",  # the plain name wins
+        "file,Call type,start,end,call_notes",
+        "file,Sp,begin,end,id",
+        "file,species,start,end,type",  # a common name before a rare one
     ],
 )
 def test_columns_have_common_other_names(folder, header):
@@ -98,6 +106,22 @@ def test_paths_of_windows_and_absolute_paths_are_found(folder):
     ]
 
 
+def test_the_column_of_labels_can_be_named(folder):
+    text = "file,label,Field  note\na.wav,x,y\n"
+    (row,) = selections.read_csv(write_text(folder, text), label_column="field  NOTE")
+    assert row.labels == ("y",)
+    with pytest.raises(InputError, match=r"no column 'note'\. It has: file, label, Fi"):
+        selections.read_csv(folder / "table.csv", label_column="note")
+
+
+def test_a_group_has_common_names_too(folder):
+    for name in ("recording", "Site", "LOCATION"):
+        (row,) = read(folder, f"file,label,{name}\na.wav,x,north\n")
+        assert row.group == "north"
+    (row,) = read(folder, "file,label,location,site\na.wav,x,far,north\n")
+    assert row.group == "north"
+
+
 HEADER = "file,label,start,end,part\n"
 
 
@@ -109,6 +133,7 @@ HEADER = "file,label,start,end,part\n"
         ("file,what\na.wav,x\n", "no column 'label'. It has: file, what"),
         ("file,label,start\na.wav,x,1\n", "has the column 'start' alone"),
         ("filename,path,label\n", "'filename' and 'path' may both be the file"),
+        ("file,tag,class\n", r"may both be the label\. .* --set label_column=NAME"),
         ("file,label\na.wav,x,y\n", "line 2 has 3 cells, but there are 2 columns"),
         (HEADER + ",x,0,1,\n", "line 2 names no file"),
         (HEADER + "a.wav,x,1,,\n", "line 2 has only one of start and end"),
@@ -149,148 +174,6 @@ def test_another_encoding_is_refused(folder):
         read(folder, "file,label\na.wav,Jäger\n", encoding="latin-1")
     with pytest.raises(InputError, match="not UTF-8 text"):
         read(folder, "file,label\na.wav,x\n", encoding="utf-16")
-
-
-# -- Raven -----------------------------------------------------------------------------
-
-VIEWS = ("Waveform 1", "Spectrogram 1")
-
-
-def write_raven(path, selected, columns=("Annotation",), views=VIEWS):
-    """Write (begin, end, *cells of more columns) as Raven does: a line a view."""
-    header = [
-        "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)",
-        "Low Freq (Hz)", "High Freq (Hz)", *columns,
-    ]  # fmt: skip
-    lines = ["\t".join(header)]
-    for number, (begin, end, *cells) in enumerate(selected, start=1):
-        for view in views:
-            values = [number, view, 1, begin, end, "300.0", "1800.0", *cells]
-            lines.append("\t".join(map(str, values)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def read_raven(*tables):
-    return raven.read(tables, folder=tables[0].parent)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["a.Table.1.selections.txt", "a.selections.txt", "a.Table.12.selections.txt"],
-)
-def test_a_selection_is_one_row_whatever_its_views(folder, name):
-    table = write_raven(
-        folder / name, [(0.5, 1.25, "gibbon"), (2, 3, "crow|gibbon"), (2, 3.5, "")]
-    )
-    rows = read_raven(table)
-    assert [(row.span, row.labels) for row in rows] == [
-        ((0.5, 1.25), ("gibbon",)),
-        ((2, 3), ("crow", "gibbon")),
-        ((2, 3.5), ()),
-    ]
-    assert {row.file for row in rows} == {folder / "a.wav"}
-    assert rows[1].where == f"{table}, line 4"
-
-
-def test_two_selections_of_the_same_times_stay_two(folder):
-    table = write_raven(folder / "a.selections.txt", [(1, 2, "x"), (1, 2, "y")])
-    assert [row.labels for row in read_raven(table)] == [("x",), ("y",)]
-
-
-def test_the_file_is_the_one_that_the_table_names(folder):
-    table = write_raven(
-        folder / "all.txt",
-        [(10.5, 11, "a.wav", 0.5, "x"), (100, 102, "site/c.wav", 1.5, "y")],
-        columns=("Begin File", "File Offset (s)", "Species"),
-    )
-    assert [(row.file, row.span) for row in read_raven(table)] == [
-        (folder / "a.wav", (0.5, 1.0)),
-        (folder / "site/c.wav", (1.5, 3.5)),
-    ]
-
-
-def test_a_path_of_another_machine_is_looked_for_beside_the_table(folder):
-    table = write_raven(
-        folder / "all.txt",
-        [(0, 1, r"D:\Field 2023\a.wav", "x"), (0, 1, str(folder / "b.flac"), "y")],
-        columns=("Begin Path", "Class"),
-    )
-    files = [row.file for row in read_raven(table)]
-    assert files == [folder / "a.wav", folder / "b.flac"]
-
-
-def test_labels_are_in_the_first_column_that_holds_any(folder):
-    table = write_raven(
-        folder / "a.selections.txt",
-        [(0, 1, "male", "", "lar"), (1, 2, "", "", "agilis")],
-        columns=("Notes", "Annotation", "species"),
-    )
-    assert [row.labels for row in read_raven(table)] == [("lar",), ("agilis",)]
-
-
-def test_a_byte_order_mark_and_a_second_column_of_a_name_change_nothing(folder):
-    table = write_raven(
-        folder / "a.selections.txt",
-        [(0, 1, "x", "y")],
-        columns=("Annotation", "Annotation"),
-    )
-    table.write_text(table.read_text(), encoding="utf-8-sig")
-    assert raven.is_table(table)
-    assert [row.labels for row in read_raven(table)] == [("x",)]
-
-
-def test_a_table_without_labels_lists_its_columns(folder):
-    table = write_raven(folder / "a.selections.txt", [(0, 1, "x")], columns=("What",))
-    with pytest.raises(InputError, match=r"no column of labels.*It has: .*, What"):
-        read_raven(table)
-    table.write_text("Begin Time (s)\tAnnotation\n1\tx\n")
-    with pytest.raises(InputError, match=r"no column 'End Time \(s\)'"):
-        read_raven(table)
-
-
-def test_a_selection_in_a_missing_file_is_named(folder):
-    table = write_raven(folder / "z.selections.txt", [(0, 1, "x")])
-    with pytest.raises(InputError, match=r"1 audio file\(s\) of 1 .*z\.\*.*line 2"):
-        read_raven(table)
-    table = write_raven(
-        folder / "all.txt", [(0, 1, "gone.wav", "x")], columns=("Begin File", "Label")
-    )
-    with pytest.raises(InputError, match=r"gone\.wav"):
-        read_raven(table)
-
-
-def test_several_files_need_their_offsets(folder):
-    table = write_raven(
-        folder / "all.txt",
-        [(0, 1, "a.wav", "x"), (5, 6, "b.flac", "x")],
-        columns=("Begin File", "Annotation"),
-    )
-    with pytest.raises(InputError, match=r"in 2 files, but no column 'File Offset"):
-        read_raven(table)
-
-
-def test_two_files_of_one_name_are_ambiguous(folder):
-    write_sound(folder / "a.flac")
-    table = write_raven(folder / "a.selections.txt", [(0, 1, "x")])
-    with pytest.raises(InputError, match=r"may belong to a\.flac or a\.wav"):
-        read_raven(table)
-
-
-@pytest.mark.parametrize(("begin", "end"), [(1, 1), (2, 1), (-1, 1), ("?", 1)])
-def test_times_of_raven_are_checked_too(folder, begin, end):
-    table = write_raven(folder / "a.selections.txt", [(0, 1, "x"), (begin, end, "x")])
-    with pytest.raises(InputError, match="line 4: "):
-        read_raven(table)
-
-
-def test_a_raven_table_is_known_by_its_header(folder):
-    assert raven.is_table(write_raven(folder / "a.selections.txt", []))
-    (folder / "notes.txt").write_text("Begin Time (s) is a column of Raven\n")
-    assert not raven.is_table(folder / "notes.txt")
-    assert not raven.is_table(folder / "a.wav")
-    assert not raven.is_table(folder)
 
 
 # -- From rows to clips ----------------------------------------------------------------
@@ -408,14 +291,31 @@ def test_a_rounded_end_is_cut_to_the_file(folder):
 
 
 def test_a_file_of_unknown_length_is_taken_at_its_word(folder):
-    (folder / "empty.wav").touch()
-    unknown = row(folder, "x", 1, 99, file="empty.wav")
+    open_ended(folder / "open.flac")
+    unknown = row(folder, "x", 1, 99, file="open.flac")
     rows, lengths = segments.fit([unknown])
     assert rows == [unknown]
-    assert lengths == {folder / "empty.wav": None}
-    whole = row(folder, "x", file="empty.wav", line=4)
-    with pytest.raises(InputError, match=r"line 4: the length of .*empty\.wav is not"):
+    assert lengths == {folder / "open.flac": None}
+    whole = row(folder, "x", file="open.flac", line=4)
+    with pytest.raises(InputError, match=r"line 4: the length of .*open\.flac is not"):
         segments.fit([whole, row(folder, "y", 0, 1)])
+
+
+def test_a_file_that_cannot_be_read_is_left_to_decoding(folder):
+    """It is named there, or left out with --skip-bad: its times are not to blame."""
+    (folder / "empty.wav").touch()
+    content = (folder / "a.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(content[: len(content) // 2])
+    rows, _ = segments.fit(
+        [
+            row(folder, "x", file="empty.wav"),
+            row(folder, "x", 1, 99, file="empty.wav"),
+            row(folder, "x", 0.1, 1.9, file="cut.wav"),
+            row(folder, "y", 0, 1),
+        ]
+    )
+    assert [r.span for r in rows[1:]] == [(1, 99), (0.1, 1.9), (0, 1)]
+    assert rows[0].span[0] == 0 < rows[0].span[1]
 
 
 def test_rows_of_one_span_become_one_clip(folder):
@@ -470,11 +370,15 @@ def test_lengths_are_read_from_headers(tmp_path, name, rate, subtype):
     assert segments.seconds_of(path) == pytest.approx(1.5)
 
 
-def test_a_flac_stream_of_open_length_has_no_known_length(tmp_path):
-    path = write_sound(tmp_path / "a.flac")
-    content = bytearray(path.read_bytes())
+def open_ended(path):
+    """Write a FLAC stream whose header does not tell its length."""
+    content = bytearray(write_sound(path).read_bytes())
     # STREAMINFO gives the number of samples in 36 bits; 0 leaves it open.
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert segments.seconds_of(path) is None
+    return path
+
+
+def test_a_flac_stream_of_open_length_has_no_known_length(tmp_path):
+    assert segments.seconds_of(open_ended(tmp_path / "a.flac")) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import explain
+from tfhier import explain, metrics
 from tfhier.data.bundle import Bundle
 from tfhier.plots import decisions as plots
 from tfhier.report.page import file_name, percent, picture, table, text
@@ -49,7 +49,8 @@ def _surest_errors(folder: Path) -> list[str]:
         wrong = [
             (float(row[f"score_{row['decided']}"]), row)
             for row in csv.DictReader(lines)
-            if row["decided"] != row["truth"]
+            # A label that was not observed has a question mark.
+            if row["decided"] not in row["truth"].replace("?", "").split("|")
         ]
     wrong.sort(key=lambda pair: -pair[0])
     rows = [
@@ -113,12 +114,14 @@ def embeddings(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
     if "uar" not in summary["test"][level]:
         return []
     rows, places = explain.embedding_plane(folder, bundle)
+    targets, observed = (table[rows] for table in bundle.labellings[level])
+    drawn = metrics.has_one_label(targets, observed)
     figure = plots.embedding_map(
-        places, bundle.labellings[level][0][rows], bundle.taxonomy.labels_of(level)
+        places[drawn], targets[drawn], bundle.taxonomy.labels_of(level)
     )
     note = (
         f"What the classifier of the best run, {summary['best_run']}, sees of "
-        f"{len(rows)} test clips, laid on a plane by t-SNE: near dots are alike, "
+        f"{drawn.sum()} test clips, laid on a plane by t-SNE: near dots are alike, "
         "distances between groups mean nothing."
     )
     return [text(note), picture(figure, folder / "plots" / "embeddings.png")]

@@ -205,7 +205,8 @@ DECISIONS = (
     "Labels that exclude each other: a clip is decided for the label with the highest "
     "score. UAR, the unweighted average recall, is the mean of the labels' recalls; "
     "accuracy is the share of clips decided right; the parent error is the share of "
-    "clips decided for a label of another parent."
+    "clips decided for a label of another parent. Clips with none, several or unknown "
+    "labels are not counted in these."
 )
 
 

@@ -262,7 +262,16 @@ def _check_single_label(experiment: Experiment, bundle: Bundle) -> None:
         "select_by=uar": is_chosen_by_recall,
     }
     wanted = [name for name, is_asked in needing.items() if is_asked]
-    if wanted and not metrics.is_single_label(*bundle.labellings[bundle.taxonomy.fine]):
+    if not wanted:
+        return
+    labelling = bundle.labellings[bundle.taxonomy.fine]
+    # A softmax would learn nothing from the others.
+    is_fit = (
+        metrics.has_one_label(*labelling)[bundle.usable].all()
+        if experiment.loss == "cce"
+        else metrics.is_single_label(*labelling)
+    )
+    if not is_fit:
         raise InputError(
             f"{' and '.join(wanted)} need{'s' * (len(wanted) == 1)} clips with exactly "
             f"one label each, and all labels known. Those of {bundle.clips.name} have "

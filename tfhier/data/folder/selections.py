@@ -6,15 +6,15 @@ are taken as they are, spaces around them cut. What a line says is checked here;
 lines agree with each other and with their audio is checked in `segments`.
 """
 
-import csv
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tfhier.data import csv_rows
+from tfhier.data.folder import columns
 from tfhier.errors import InputError
 
 AUDIO_SUFFIXES = (
@@ -22,16 +22,6 @@ AUDIO_SUFFIXES = (
     ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
 )  # fmt: skip
 
-# What a column is called; the first name of each wins where several are there.
-_COLUMNS = {
-    "file": ("filename", "filepath", "path", "audio"),
-    "label": ("labels", "class", "species", "category", "annotation", "tag", "tags"),
-    "start": ("begin", "onset", "starttime", "begintime"),
-    "end": ("offset", "stop", "endtime"),
-    "part": ("split", "subset", "partition"),
-    "group": ("recording", "site"),
-    "condition": (),
-}
 _PARTS = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation",
@@ -51,6 +41,8 @@ class Row:
         part: "train", "validation" or "test"; "" where the table does not say.
         group: str. What the sound was recorded in or cut from; "" for its file.
         condition: str. What figures are also broken down by; "" for none.
+        is_whole: bool. Whether the span is the whole file's because the table gives no
+            times.
     """
 
     where: str
@@ -60,6 +52,7 @@ class Row:
     part: str = ""
     group: str = ""
     condition: str = ""
+    is_whole: bool = False
 
 
 def is_audio(path: Path) -> bool:
@@ -67,7 +60,7 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO_SUFFIXES
 
 
-def read_csv(path: Path) -> list[Row]:
+def read_csv(path: Path, *, label_column: str = "") -> list[Row]:
     """Read a table of file, label and more, separated by commas, semicolons or tabs.
 
     Columns are known by name, in any case and order: `file` and `label`; if wanted
@@ -77,15 +70,20 @@ def read_csv(path: Path) -> list[Row]:
     none of the labels. Times may have a decimal comma where commas do not separate
     columns. Relative paths start from the table's folder.
 
+    Args:
+        path: Path of the table.
+        label_column: str. Name of the column of labels, in any case; "" for one of the
+            names known.
+
     Raises:
         InputError: The file is no such table, a line does not fit, or audio files are
             missing.
     """
     table = read_table(path)
-    columns = _find_columns(table)
+    found = columns.find(path, table.header, label_column)
     rows = []
     for number, cells in table.lines:
-        cell = {what: cells[at] for what, at in columns.items()}
+        cell = {what: cells[at] for what, at in found.items()}
         rows.append(_csv_row(table, cell, f"{path}, line {number}"))
     check_files(rows, source=path, folder=path.parent)
     return rows
@@ -123,25 +121,15 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
             is most frequent in the first line of comma, semicolon and tab.
 
     Raises:
-        InputError: The file is no table, or a line has more cells than columns.
+        InputError: The file is no table, a quote is not closed, or a line has more
+            cells than columns.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            quoting = csv.QUOTE_NONE if delimiter else csv.QUOTE_MINIMAL
-            delimiter = delimiter or max(",;\t", key=first.count)
-            reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
-            lines = [
-                (reader.line_num, [cell.strip() for cell in cells]) for cells in reader
-            ]
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{path} is not UTF-8 text. Save it again as CSV or text in UTF-8."
-        ) from None
-    except csv.Error as error:
-        raise InputError(f"{path} is not a table ({error}).") from None
-    lines = [(number, cells) for number, cells in lines if any(cells)]
+    has_quotes = delimiter is None
+    if delimiter is None:
+        with open(path, "rb") as file:
+            first = file.readline(1 << 16).decode("utf-8", "replace")
+        delimiter = max(",;\t", key=first.count)
+    lines = csv_rows.read_csv(path, delimiter=delimiter, has_quotes=has_quotes)
     if not lines:
         raise InputError(f"{path} is empty. A table begins with names of columns.")
     (_, header), *lines = lines
@@ -153,40 +141,6 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
             )
         cells.extend([""] * (len(header) - len(cells)))
     return Table(path, header, lines, delimiter)
-
-
-def _find_columns(table: Table) -> dict[str, int]:
-    """Return the index of every column that is known and there."""
-    path, header = table.path, table.header
-    names = []
-    for name in header:
-        without_unit = re.sub(r"[ _(\[]+(s|sec|seconds)[)\]]?$", "", name.lower())
-        names.append(re.sub(r"[\W_]", "", without_unit))
-    columns = {}
-    for what, others in _COLUMNS.items():
-        found = [at for at, name in enumerate(names) if name == what]
-        found = found or [at for at, name in enumerate(names) if name in others]
-        if len(found) > 1:
-            raise InputError(
-                f"{path}: {' and '.join(repr(header[at]) for at in found)} may both "
-                f"be the {what}. Call the right one '{what}'."
-            )
-        if found:
-            columns[what] = found[0]
-    missing = [what for what in ("file", "label") if what not in columns]
-    if missing:
-        raise InputError(
-            f"{path} has no column '{missing[0]}'. It has: {', '.join(header)}. Rename "
-            "one; a table has the columns file and label, and may have start, end, "
-            "part, group and condition."
-        )
-    if ("start" in columns) != ("end" in columns):
-        there = "start" if "start" in columns else "end"
-        raise InputError(
-            f"{path} has the column '{header[columns[there]]}' alone. A table has both "
-            "start and end (in seconds), or neither."
-        )
-    return columns
 
 
 def _csv_row(table: Table, cell: dict[str, str], where: str) -> Row:
