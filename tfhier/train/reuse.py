@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tfhier.errors import InputError
+from tfhier.experiment import Experiment
 from tfhier.files import read_json
 from tfhier.train import run as training
 
@@ -25,19 +26,21 @@ def find(home: Path, wanted: dict) -> Path | None:
     Returns:
         Path of a trained and evaluated run that was asked for alike, or None.
     """
+    # A run made before a setting existed had its default.
+    defaults = Experiment().settings()
     for path in sorted(home.glob("[!.]*/**/experiment.json")):
         folder = path.parent
         is_done = training.is_trained(folder) and (folder / "metrics.json").is_file()
-        if is_done and _read(path) == wanted:
+        if is_done and defaults | _read(path) == wanted:
             return folder
     return None
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: Path) -> dict:
     try:
         return read_json(path)
     except InputError:
-        return None  # a damaged file of another experiment is no business of this one
+        return {}  # a damaged file of another experiment is no business of this one
 
 
 def take(source: Path, target: Path) -> None:
