@@ -183,6 +183,11 @@ class Experiment:
         return self.ema_decay > 0 and self.fit == "gradient"
 
     @property
+    def num_epochs(self) -> int:
+        """Epochs of a run: a support vector machine is fitted once."""
+        return 1 if self.fit == "svm" else self.epochs
+
+    @property
     def original(self) -> str:
         """What the full settings are called: "paper" for a row that a paper has."""
         return "paper" if self.paper else "full"

@@ -110,9 +110,7 @@ class Keeper(keras.callbacks.Callback):
     def _is_best(self, row: dict, *, prefix: str = "") -> bool:
         """Return whether an epoch is better than all before it, or simply the last."""
         if not self.rows.size:
-            # A support vector machine is fitted once, whatever the epochs.
-            is_fitted = self.experiment.fit == "svm"
-            return is_fitted or row["epoch"] == self.experiment.epochs - 1
+            return row["epoch"] == self.experiment.num_epochs - 1
         by = self.experiment.select_by
         name = f"{prefix}val_{self.bundle.taxonomy.fine}_{by}"
         sign = 1 if by == "loss" else -1

@@ -195,12 +195,15 @@ def train(
     )
     first_epoch = keeper.restore(trainer)
     progress.begin(first_epoch)
-    if experiment.fit == "svm":
-        if not keeper.history:
+    # Equal where a kill came after the last epoch.
+    if first_epoch < experiment.num_epochs:
+        if experiment.fit == "svm":
             keeper.set_model(trainer)
             keeper.end_epoch(0, svm.fit(trainer, bundle, rows))
-    elif first_epoch < experiment.epochs:
-        _descend(trainer, keeper, bundle, rows, steps=steps, first_epoch=first_epoch)
+        else:
+            _descend(
+                trainer, keeper, bundle, rows, steps=steps, first_epoch=first_epoch
+            )
     _save_models(trainer, keeper, folder)
     bundle.taxonomy.write(folder / "taxonomy.csv")
     # Last, because it says that training is done: see `is_trained`.
