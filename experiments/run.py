@@ -22,7 +22,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     p.add_argument("--print", action="store_true", help="print settings, run nothing")
     p.add_argument(
         "--set",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="FIELD=VALUE",
         help="change a setting, as often as needed (names: --print)",

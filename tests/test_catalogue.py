@@ -70,7 +70,7 @@ def test_override_reads_values_in_the_type_of_the_setting(text, name, value):
         ("spec_stripes=2", "spec_stripes is a lowest and a highest value"),
         ("spec_stripes=two", r"--set spec_stripes takes .*\(2, 2\) \(tuple\).*'two'"),
         ("noise_snr_db=('a', 'b')", "noise_snr_db is a lowest and a highest"),
-        ("noise_rate=0.5", "noise_rate needs noise_label"),
+        ("noise_rate=0.5", "are given together"),
         ("initial=(1,)", r"initial gives names of experiments. Received: \(1,\)"),
         ("initial=1.5", r"--set initial takes .*'1.5'"),
         ("epochs=0", r"epochs must lie between 1 and"),

@@ -19,7 +19,7 @@ FLOORS = {
             "experiment catalogue errors files console plots",
             "data layers frontends augment losses",
             "backbones heads tagger saved",
-            "train evaluate clip_table tables yardstick compare explain report",
+            "train evaluate clip_table machine tables yardstick compare explain report",
             "__main__ study",
         )
     )

@@ -452,8 +452,19 @@ def test_columns_are_those_of_what_was_computed():
 
 def test_decisions_are_explained_where_there_are_any():
     plain, decided = make_summary("x", [0.5]), make_decided("x", [0.5])
-    assert page.reading([plain]) == list(page.READING)
-    assert page.reading([decided]) == [*page.READING, page.DECISIONS]
+    fitted = page.THRESHOLDS.format("validation")
+    expected = [*page.READING, fitted, *page.UPPER_LEVELS]
+    assert page.reading([plain]) == expected
+    assert page.reading([decided]) == [*expected, page.DECISIONS]
+
+
+def test_what_does_not_hold_is_not_explained():
+    alone = make_summary("x", [0.5])
+    del alone["test"]["coarse"]
+    alone["settings"]["selection"] = "last"
+    words = page.reading([alone])
+    assert words == [*page.READING, page.NO_THRESHOLDS]
+    assert "Violation" not in "".join(page.results([alone]))
 
 
 def test_single_labels_have_uar_and_parent_errors(tmp_path, monkeypatch):

@@ -99,6 +99,12 @@ def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
         from tfhier import frontends, tagger
     from tfhier.taxonomy import Taxonomy
 
+    if not chosen.taxonomy:
+        raise InputError(
+            f"{name} takes its labels from the data, so its network is known only "
+            "when it is run. Its settings: python experiments/run.py --exp "
+            f"{name} --print"
+        )
     taxonomy = Taxonomy.read(chosen.taxonomy)
     shape = _feature_shape(chosen.features)
     frontend, body = tagger.build(chosen, taxonomy, feature_shape=shape)

@@ -108,8 +108,9 @@ def evaluate_run(
     Returns:
         Dict of `test` (level -> metrics against observed labels), `validation` where
         clips chose the epoch, `violation_rate`, `test_truth` where the data set knows
-        the full truth, `test_live` for the live weights beside an EMA, and `conditions`
-        (name -> level -> metrics) where the data set breaks its test clips down.
+        the full truth, `test_live` for the live weights where an EMA differs from them,
+        and `conditions` (name -> level -> metrics) where the data set breaks its test
+        clips down.
     """
     taxonomy = bundle.taxonomy
     model = saved.load(folder / "best.keras", taxonomy)
@@ -132,7 +133,9 @@ def evaluate_run(
         result["conditions"] = conditions
     if experiment.is_averaged:
         live = saved.load(folder / "live.keras", taxonomy)
-        result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
+        # Alike where training ended before the average began to lag behind.
+        if not _are_alike(model, live):
+            result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}
@@ -147,6 +150,11 @@ def evaluate_run(
     )
     write_json(folder / "metrics.json", result)
     return result
+
+
+def _are_alike(one: keras.Model, other: keras.Model) -> bool:
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(mine, its) for mine, its in pairs)
 
 
 def _decided(scores: np.ndarray, fitted: np.ndarray, is_single: bool) -> np.ndarray:

@@ -77,6 +77,9 @@ class Experiment:
     amsgrad: bool = False
     ema_decay: float = 0.0  # > 0: an average of the weights is kept beside them
     ema_start: int = 0  # training step from which on it lags behind
+    # Whether batch normalisation's running statistics are averaged with the weights;
+    # not so in the primates' published code
+    ema_statistics: bool = False
     # > 0: the live weights become the average every so many steps, as an error in the
     # primates' published code makes them
     ema_reset_every: int = 0
@@ -146,10 +149,12 @@ class Experiment:
             raise InputError(
                 f"spec_stripes must not be negative. Received: {self.spec_stripes}"
             )
-        if self.noise_rate and not self.noise_label:
+        if bool(self.noise_rate) != bool(self.noise_label):
             raise InputError(
-                "noise_rate needs noise_label, the label of the clips that serve as "
-                "noise, such as background."
+                "noise_rate, the share of clips that noise is mixed into, and "
+                "noise_label, the label of the clips that serve as noise, are given "
+                f"together. Received: noise_rate={self.noise_rate}, "
+                f"noise_label='{self.noise_label}'"
             )
         if self.ema_reset_every and not self.ema_decay:
             raise InputError(

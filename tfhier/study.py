@@ -141,8 +141,8 @@ def _announce_stand_in(dataset: str, experiments: Sequence[Experiment]) -> None:
     console.line(
         "data",
         f"{module.NAME} is not in {module.default_folder()}: the "
-        f"{module.EMBEDDED_NAME} stands in, SYNTHETIC clips, made once in about a "
-        "minute",
+        f"{module.EMBEDDED_NAME} stands in, SYNTHETIC clips, made in a minute or two "
+        "if they are not there yet (who stops it starts anew)",
     )
     console.line("", f"for the paper's data:  tfhier prepare {dataset}")
 
@@ -210,7 +210,7 @@ def _introduce(job: Job) -> None:
     print(f"\n{experiment.title(job.name)}", flush=True)
     kind = "SYNTHETIC clips" if clips.kind == "embedded" else "clips"
     console.line("data", f"{clips.name}, {len(clips)} {kind}")
-    for note in job.bundle.notes:
+    for note in job.notes:
         console.line("", note)
     ours, theirs = _differing(experiment, job.paper)
     console.line("profile", f"{job.profile}: {ours}")
@@ -221,6 +221,13 @@ def _introduce(job: Job) -> None:
     ) and not keras.distribution.list_devices("gpu"):
         console.line(
             "", "no GPU here: this takes weeks on a CPU; --profile small takes minutes"
+        )
+    num_steps = experiment.num_epochs * experiment.steps_per_epoch
+    if experiment.is_averaged and 0 < num_steps <= experiment.ema_start:
+        console.line(
+            "",
+            f"the average of weights would begin at step {experiment.ema_start}; "
+            f"these are {num_steps}: --set ema_start=...",
         )
     for departure in job.paper.departures:
         console.line("", f"not as in the paper: {departure}")

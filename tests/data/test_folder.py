@@ -1,7 +1,9 @@
 """One's own recordings: class folders, tables, Raven; what is left out and why."""
 
 import os
+import shutil
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from tfhier.errors import InputError
 
 def write_sound(path, seconds=1.0, rate=8000, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    # Equal files would be one recording.
+    rng = np.random.default_rng(zlib.crc32("/".join(path.parts[-4:]).encode()))
     sound = 0.1 * rng.standard_normal(round(seconds * rate))
     soundfile.write(path, sound, rate, **options)
     return path
@@ -97,18 +100,18 @@ def test_links_are_followed_and_end(tmp_path):
     root = write_classes(tmp_path / "calls", a=3)
     write_classes(tmp_path / "elsewhere", b=3)
     os.symlink(tmp_path / "elsewhere" / "b", root / "b")
-    os.symlink(root / "a" / "00.wav", root / "b" / "same.wav")
+    os.symlink(root / "a" / "00.wav", root / "a" / "same.wav")
     os.symlink(root / "a", root / "a" / "loop")
     write_sound(tmp_path / "elsewhere" / "site" / "x.wav")
     os.symlink(tmp_path / "elsewhere" / "site", root / "a" / "night")
     clips = own.load(root)
     assert clips.keys.tolist() == [
-        "a/00.wav", "a/01.wav", "a/02.wav", "a/night/x.wav",
-        "b/00.wav", "b/01.wav", "b/02.wav", "b/same.wav",
+        "a/00.wav", "a/01.wav", "a/02.wav", "a/same.wav", "a/night/x.wav",
+        "b/00.wav", "b/01.wav", "b/02.wav",
     ]  # fmt: skip
     # Two names of one file are one recording.
-    assert clips.groups[7] == clips.groups[0] == "a/00.wav"
-    assert clips.groups[3] == "night"
+    assert clips.groups[3] == clips.groups[0] == "a/00.wav"
+    assert clips.groups[4] == "night"
 
 
 def test_a_folder_that_cannot_be_listed_stops(tmp_path, monkeypatch):
@@ -208,7 +211,11 @@ def test_a_table_gives_spans_keys_and_groups(tmp_path):
         "rec3.wav,crow,0.0001,4.02",
     )
     clips = own.load(path)
-    assert (clips.name, clips.kind, clips.labels) == ("calls", "other", ("ape", "crow"))
+    assert (clips.name, clips.kind, clips.labels) == (
+        "calls.csv",
+        "other",
+        ("ape", "crow"),
+    )
     assert labels_of(clips) == {
         "rec1.wav#0.000-1.500": "ape",
         "rec1.wav#2.000-3.250": "crow",
@@ -471,3 +478,17 @@ def test_a_name_that_is_not_utf_8_is_an_error(tmp_path):
     os.rename(tmp_path / "x" / "0.wav", os.fsencode(tmp_path) + b"/x/caf\xe9.wav")
     with pytest.raises(InputError, match=r"caf\\xe9\.wav.* is not UTF-8.*convmv"):
         own.load(tmp_path)
+
+
+@pytest.mark.parametrize("copy", [shutil.copy, os.link, os.symlink])
+def test_a_copy_of_a_recording_is_the_same_recording(tmp_path, copy):
+    root = write_classes(tmp_path / "calls", x=4, y=4)
+    first = sorted((root / "x").iterdir())[0]
+    copy(first, root / "x" / "copy.wav")
+    clips = own.load(root)
+    groups = dict(zip(clips.keys.tolist(), clips.groups.tolist(), strict=True))
+    assert groups["x/copy.wav"] == groups[f"x/{first.name}"]
+    assert len(set(groups.values())) == 8
+    copy(first, root / "y" / "other.wav")
+    with pytest.raises(InputError, match="are the same recording in two class folders"):
+        own.load(root)

@@ -88,8 +88,8 @@ def test_a_short_file_is_one_window_and_nothing_found_is_an_empty_table(score):
 
 def test_its_table_is_read_as_it_says(tmp_path):
     lines = re.search(r"\n\n((?:      .*\n)+)", SECTION).group(1)
-    for name in ("rec1", "rec2", "rec3"):
-        noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 1000)
+    for number, name in enumerate(("rec1", "rec2", "rec3")):
+        noise = np.random.default_rng(number).uniform(-0.5, 0.5, 20 * 1000)
         (tmp_path / "a").mkdir(exist_ok=True)
         audio.write(tmp_path / "a" / f"{name}.wav", noise, sample_rate=1000)
     table = re.sub(r"(?m)^ +", "", lines) + "a/rec3.wav,chimpanzee,4,5,dusk\n"

@@ -1,5 +1,7 @@
 """One's own recordings as a whole: background, windows, and what the notes say."""
 
+import zlib
+
 import numpy as np
 import pytest
 import soundfile
@@ -11,7 +13,9 @@ from tfhier.errors import InputError
 
 def write_sound(path, seconds=20.0, rate=100):
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(round(seconds * rate)), rate)
+    # Equal files would be one recording.
+    rng = np.random.default_rng(zlib.crc32(f"{path.parent.name}/{path.name}".encode()))
+    soundfile.write(path, 0.1 * rng.standard_normal(round(seconds * rate)), rate)
     return path
 
 

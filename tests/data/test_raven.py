@@ -1,5 +1,7 @@
 """Raven's selection tables: views, files, columns of labels and groups."""
 
+import zlib
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,9 +11,11 @@ from tfhier.errors import InputError
 
 
 def write_sound(path, seconds=4.0, rate=8000):
-    """Write silence; return the path."""
+    """Write noise; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.zeros(round(seconds * rate)), rate)
+    # Equal files would be one recording.
+    rng = np.random.default_rng(zlib.crc32(f"{path.parent.name}/{path.name}".encode()))
+    soundfile.write(path, 0.1 * rng.standard_normal(round(seconds * rate)), rate)
     return path
 
 

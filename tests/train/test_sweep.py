@@ -475,11 +475,26 @@ def test_an_equal_run_is_taken_over_and_an_unequal_one_is_not(
     run("third", head="gap")
     run("second", fresh=True)
     assert trained[2:] == ["third@tiny", "second@tiny"]
+    # Nor one of other clips, or of another fold.
+    folded = {"num_folds": 2, "head": "sdt"}
+    run("folds", **folded)
+    del trained[:]
+    experiment = tiny.on_features(data, epochs=1, seeds=(0,), **folded)
+    job = make_job(data, tmp_path / "other@tiny", experiment, name="other")
+    sweep.run(dataclasses.replace(job, folds=(1,)))
+    assert trained == []
+    assert "seed 0, fold 1 is folds@tiny/seed0/fold1: co" in capsys.readouterr().out
+    elsewhere = tiny.write(tmp_path / "elsewhere", seed=1, with_audio=False)
+    bundle = tiny.bundle(elsewhere, experiment)
+    job = make_job(data, tmp_path / "third-data@tiny", experiment, name="third-data")
+    sweep.run(dataclasses.replace(job, bundle=bundle, folds=(1,)))
+    assert len(trained) == 1
+    del trained[:]
     # What is not finished, or not legible, is taken by nobody.
     (tmp_path / "first@tiny" / "seed0" / "experiment.json").write_text("{", "utf-8")
     (tmp_path / "second@tiny" / "seed0" / "metrics.json").unlink()
     run("fourth")
-    assert trained[4:] == ["fourth@tiny"]
+    assert trained == ["fourth@tiny"]
 
 
 def test_nothing_is_deleted_for_what_cannot_be_trained(data, tmp_path):

@@ -125,6 +125,15 @@ class Bundle:
             self._check_part(parts, part)
         return parts
 
+    def without_clips(self, inside: np.ndarray) -> list[str]:
+        """Return the labels of the finest level without a positive in some clips."""
+        targets, observed = self.labellings[self.taxonomy.fine]
+        there = (observed & (targets > 0))[inside].any(axis=0)
+        names = self.taxonomy.labels_of(self.taxonomy.fine)
+        return [
+            name for name, is_there in zip(names, there, strict=True) if not is_there
+        ]
+
     def _fold_numbers(
         self, experiment: Experiment, rows: np.ndarray, *, seed: int
     ) -> np.ndarray:

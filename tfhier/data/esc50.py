@@ -15,8 +15,8 @@
 
 Evaluation: train on four folds, test on the fifth, five times. `.ogg` files are taken
 for `.wav` files of the table and the other way round. Whole folds may be missing. Clips
-are cut from longer recordings (`src_file`); the authors keep those of one recording in
-one fold.
+are cut from longer recordings (`src_file`); those of one recording lie in one fold, but
+for 131943 and 134049, which lie in folds 2 and 3 with clips of two classes each.
 """
 
 from collections import Counter

@@ -203,7 +203,8 @@ def per_label_bars(
     )
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 100)
-    axes.set_xlabel(f"average precision (%), {level} labels", size=style.SIZE)
+    words = "labels" if level == "label" else f"{level} labels"
+    axes.set_xlabel(f"average precision (%), {words}", size=style.SIZE)
     figure.legend(
         loc="outside lower center", ncols=3, fontsize=style.SIZE - 1, frameon=False
     )

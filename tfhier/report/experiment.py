@@ -90,10 +90,16 @@ def _what_was_run(summary: dict) -> list[str]:
         ("date", machine["date"]),
         ("machine", f"{processor}, {gpus}"),
         ("versions", versions),
+        ("code of the runs", ", ".join(_codes(summary))),
         ("profile", summary["profile"]),
         *(("not as in the paper", words) for words in summary.get("departures", ())),
     ]
     return [table(["", ""], rows, kind="text")]
+
+
+def _codes(summary: dict) -> list[str]:
+    """Digests of the code that trained the runs; those made before there were any."""
+    return sorted({run.get("code") or "not recorded" for run in summary["runs"]})
 
 
 def _settings(summary: dict) -> list[str]:
@@ -223,7 +229,8 @@ def _labels(folder: Path, summary: dict) -> list[str]:
         pieces += [
             text(f"Level {level}", "h3"),
             text(
-                f"Means over {len(runs)} runs, on the observed labels of test clips. "
+                ("One run" if len(runs) == 1 else f"Means over {len(runs)} runs")
+                + ", on the observed labels of test clips. "
                 f"Labels without a defined AP or ROC-AUC: {undefined} of {len(rows)}."
             ),
             picture(figure, folder / "plots" / f"labels_{file_name(level)}.png"),

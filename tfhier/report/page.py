@@ -90,6 +90,8 @@ def _banner(summary: dict) -> str:
     if made_on["kind"] == "embedded":
         return f"Trained and tested on the {made_on['name']}, SYNTHETIC clips: {rest}"
     published = data.module_of(summary["settings"]["dataset"]).NAME
+    if not summary["paper"] and summary["settings"]["dataset"] in _WITHOUT_PAPER:
+        return ""
     return (
         f"Trained and tested on '{made_on['name']}', a data set in {published}'s "
         f"layout: {rest}"
@@ -180,22 +182,34 @@ PARTS = {
 }
 
 
+# Data of one's own: nobody published anything on it to compare with.
+_WITHOUT_PAPER = ("folder", "gibbons")
+
 READING = (
     "Observed labels: those that an annotator gave for a clip, as present or absent. "
     "Training, thresholds and figures look at these and at no others.",
     "Macro mean: ROC-AUC, mAP (the mean of average precision, AP) and F1 are means "
     "over the labels for which they are defined. A label without an observed positive "
     "has no AP and no F1; one without both kinds has no ROC-AUC.",
-    "Thresholds: F1 needs decisions. Each label has its own threshold, fitted on the "
-    "validation clips and applied unchanged to the test clips.",
     "Yardsticks: logistic regression for each label, on the same clips and labels, "
     "from means (or means and standard deviations) over time of log-mels or "
     "precomputed features.",
-    "Coarse labels: a family counts as absent when every instrument of it that was "
-    "asked about is absent. With few labels observed many such negatives are wrong; "
-    "where the full truth is known, that table is the one to trust.",
     "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
     "under cross-validation, by fold.",
+)
+
+THRESHOLDS = (
+    "Thresholds: F1 needs decisions. Each label has its own threshold, fitted on the "
+    "{} clips and applied unchanged to the test clips."
+)
+NO_THRESHOLDS = (
+    "Thresholds: F1 needs decisions. No clips were held out to fit thresholds on: "
+    "each is 50 %."
+)
+UPPER_LEVELS = (
+    "Coarse labels: one counts as absent when each of the labels below it that was "
+    "asked about is absent. With few labels observed many such negatives are wrong; "
+    "where the full truth is known, that table is the one to trust.",
     "Violation rate: of all labels that are decided to be present, the share whose "
     "parent is decided to be absent.",
 )
@@ -212,8 +226,15 @@ DECISIONS = (
 
 def reading(summaries: Sequence[dict]) -> list[str]:
     """What a reader must know to read the figures, a sentence or two a paragraph."""
-    is_decided = any("uar" in found for found in summaries[0]["test"].values())
-    return [*READING, DECISIONS] if is_decided else list(READING)
+    levels = summaries[0]["test"]
+    selection = summaries[0]["settings"]["selection"]
+    words = list(READING)
+    words.append(NO_THRESHOLDS if selection == "last" else THRESHOLDS.format(selection))
+    if len(levels) > 1:
+        words += UPPER_LEVELS
+    if any("uar" in found for found in levels.values()):
+        words.append(DECISIONS)
+    return words
 
 
 def results(summaries: Sequence[dict]) -> list[str]:
@@ -242,6 +263,8 @@ def results(summaries: Sequence[dict]) -> list[str]:
         )
         if part == "test_live":
             pieces += _gains_of_averages(summaries, columns)
+    if len(summaries[0]["test"]) == 1:
+        return pieces
     rates = [
         (summary["experiment"], console.percent(violations(nan_for_none(summary))))
         for summary in summaries

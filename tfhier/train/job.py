@@ -64,6 +64,24 @@ class Job:
                 yield seed, fold
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of the data, and of the first run's validation part."""
+        seed, fold = next(self.deals())
+        setting = next(self.experiment.runs())
+        if setting.selection != "validation":
+            return self.bundle.notes
+        dealt = self.bundle.deal(setting, seed=seed, fold=fold)
+        missing = self.bundle.without_clips(dealt == "validation")
+        if not missing:
+            return self.bundle.notes
+        names = ", ".join(missing[:10]) + " ..." * (len(missing) > 10)
+        note = (
+            f"no validation clip has {names}: no say in which epoch is kept, and the "
+            "threshold is 50 %, not fitted"
+        )
+        return (*self.bundle.notes, note)
+
+    @property
     def num_folds(self) -> int:
         """Folds of the cross-validation, 0 for one split."""
         return self.bundle.num_folds(self.experiment)
@@ -100,8 +118,8 @@ class Job:
             if path is None or not path.is_file():
                 raise InputError(
                     f"{self.name} starts from {name} with seed {seed}, which is not "
-                    f"trained in {home}. Train it first: python experiments/run.py "
-                    f"--exp {name}"
+                    f"trained in {home}. Train it first, with the same --data and "
+                    f"--output: python experiments/run.py --exp {name}"
                 )
             self._check_origin(name, path.parent)
             found.append(path)

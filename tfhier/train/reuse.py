@@ -31,7 +31,9 @@ def find(home: Path, wanted: dict) -> Path | None:
     for path in sorted(home.glob("[!.]*/**/experiment.json")):
         folder = path.parent
         is_done = training.is_trained(folder) and (folder / "metrics.json").is_file()
-        if is_done and defaults | _read(path) == wanted:
+        there = defaults | _read(path)
+        there.pop("code", None)
+        if is_done and there == wanted:
             return folder
     return None
 

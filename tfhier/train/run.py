@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import evaluate, losses, metrics, saved, tagger
+from tfhier import evaluate, losses, machine, metrics, saved, tagger
 from tfhier.data import sampling
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
@@ -73,6 +73,8 @@ def request(
 def check_settings(folder: Path, wanted: dict) -> None:
     """Refuse to go on in the folder of a run that was asked for otherwise.
 
+    By other code it may have been made: not every change of it changes numbers.
+
     Raises:
         InputError: The folder holds a run of other settings; they are named.
     """
@@ -88,10 +90,17 @@ def check_settings(folder: Path, wanted: dict) -> None:
     defaults = Experiment().settings()
     differing = [
         f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
-        for name in sorted(set(there) | set(wanted))
+        for name in sorted((set(there) | set(wanted)) - {"code"})
         # A run made before a setting existed had its default.
         if there.get(name, defaults.get(name)) != wanted.get(name)
     ]
+    if there.get("data_fingerprint") != wanted["data_fingerprint"]:
+        raise InputError(
+            f"{folder} holds a run on other clips or labels ({there.get('num_clips')} "
+            f"clips of {there.get('data')} then, {wanted['num_clips']} of "
+            f"{wanted['data']} now). Keep both with another --output folder, or delete "
+            "that run with --fresh."
+        )
     if differing:
         raise InputError(
             f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
@@ -180,7 +189,7 @@ def train(
     frontend, body = build(experiment, bundle, seed=seed, parts=parts, initial=initial)
     # Only now: settings that no run can be made of leave nothing behind.
     wanted = request(experiment, bundle, seed=seed, fold=fold, initial=initial)
-    write_json(folder / "experiment.json", wanted)
+    write_json(folder / "experiment.json", {**wanted, "code": machine.code_digest()})
     rows = np.flatnonzero(parts == "train")
     steps = experiment.steps_per_epoch or steps_per_epoch(
         len(rows), experiment.batch_size

@@ -6,18 +6,12 @@ where a grid is searched, and `fold2/` below that for cross-validation) and
 figures beside them, and where, when and on what the numbers were made.
 """
 
-import datetime
-import importlib.metadata
-import os
-import platform
 import shutil
 from pathlib import Path
 
-import keras
 import numpy as np
 
-import tfhier
-from tfhier import compare, console, evaluate, frontends, yardstick
+from tfhier import compare, console, evaluate, frontends, machine, yardstick
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch
 from tfhier.errors import InputError
@@ -156,7 +150,11 @@ def _one(
         results = evaluate.evaluate_run(folder, job.bundle, parts, setting)
     else:
         results = read_json(folder / "metrics.json")
-    return {"folder": str(folder.relative_to(job.folder)), **results}
+    return {
+        "folder": str(folder.relative_to(job.folder)),
+        "code": read_json(folder / "experiment.json").get("code"),
+        **results,
+    }
 
 
 def _train(
@@ -233,8 +231,8 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
             "seeds": list(job.paper.seeds),
             "grid": job.paper.grid,
         },
-        "data": describe_data(job.bundle),
-        "machine": describe_machine(),
+        "data": {**describe_data(job.bundle), "notes": list(job.notes)},
+        "machine": machine.describe(),
         "choice": choice,
         "chosen": choice[best]["setting"],
         "best_run": chosen[_lowest(losses)]["folder"],
@@ -316,7 +314,6 @@ def describe_data(bundle: Bundle) -> dict:
         "observed_per_clip": float(clips.observed.sum() / len(clips)),
         "positive_share": float(clips.targets[clips.observed].mean()),
         "wrong_negatives": _wrong_negatives(bundle),
-        "notes": list(bundle.notes),
     }
 
 
@@ -331,27 +328,3 @@ def _wrong_negatives(bundle: Bundle) -> dict[str, float]:
         targets, observed = bundle.labellings[level]
         shares[level] = float(truth[observed & (targets == 0)].mean())
     return shares
-
-
-def describe_machine() -> dict[str, str | int]:
-    """Return date, processor and versions, to stand beside every figure."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
-        "num_cores": os.cpu_count(),
-        "gpus": len(keras.distribution.list_devices("gpu")),
-        "python": platform.python_version(),
-        "tensorflow": importlib.metadata.version("tensorflow"),
-        "keras": keras.__version__,
-        "tfhier": tfhier.__version__,
-    }
-
-
-def _processor() -> str:
-    """Return the processor's model as Linux knows it, or its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return models[0].strip() if models else platform.machine()

@@ -22,8 +22,11 @@ class Trainer(keras.Model):
 
     With `ema_decay` an exponential moving average of the trained weights is kept beside
     them: a <- decay * a + (1 - decay) * w after every step behind `ema_start`, and a =
-    w before. Batch normalisation's running statistics are not averaged, as in the
-    primates' published code.
+    w before. Batch normalisation's running statistics are averaged with
+    `ema_statistics` only; the primates' published code does not. With
+    `ema_reset_every` the weights become the average after every so many steps, as they
+    do there; its average also begins with the initial weights and a decay of min(decay,
+    (1 + n) / (10 + n)), which is not built.
 
     Args:
         body: Functional model, log-mel or features -> {level: probabilities}.
@@ -49,12 +52,19 @@ class Trainer(keras.Model):
         self.experiment = experiment
         self.seed = seed
         self.augment_seeds = keras.random.SeedGenerator(seed)
-        self.averages = []
-        if experiment.is_averaged:
-            self.averages = [
-                keras.Variable(weight, trainable=False, name=f"average_{number}")
-                for number, weight in enumerate(body.trainable_variables)
+        averaged = list(body.trainable_variables) if experiment.is_averaged else []
+        if averaged and experiment.ema_statistics:
+            averaged += [
+                variable
+                for variable in body.non_trainable_variables
+                if variable.path.endswith(("moving_mean", "moving_variance"))
             ]
+        # A plain list would be tracked, and each weight be there twice.
+        self._averaged = tuple(averaged)
+        self.averages = [
+            keras.Variable(weight, trainable=False, name=f"average_{number}")
+            for number, weight in enumerate(averaged)
+        ]
         self.built = True
 
     def call(self, inputs, training=False):
@@ -72,6 +82,8 @@ class Trainer(keras.Model):
                 per=self.experiment.mixup_per,
                 seed=self.augment_seeds,
             )
+        if self.averages and self.experiment.ema_reset_every:
+            self._reset()
         logs = super().train_step((features, targets, weights))
         if self.averages:
             self._average()
@@ -124,24 +136,31 @@ class Trainer(keras.Model):
         return self.frontend.from_power(power)
 
     def _average(self) -> None:
-        """Move the averages after a step, and the weights too if that is asked for."""
+        """Move the averages after a step."""
         wanted = self.experiment
-        step = self.optimizer.iterations
-        is_late = step > wanted.ema_start
+        is_late = self.optimizer.iterations > wanted.ema_start
         decay = ops.where(is_late, wanted.ema_decay, 0.0)
-        every = wanted.ema_reset_every
-        for average, weight in zip(
-            self.averages, self.body.trainable_variables, strict=True
-        ):
+        for average, weight in zip(self.averages, self._averaged, strict=True):
             average.assign(decay * average + (1.0 - decay) * weight)
-            if every:
-                is_due = ops.logical_and(is_late, ops.equal(step % every, 0))
-                weight.assign(ops.where(is_due, average, weight))
+
+    def _reset(self) -> None:
+        """Before a step, let the weights be the average if that is due.
+
+        Not after the step before it: that may end an epoch, and the weights that are
+        then kept beside the average would be the average itself.
+        """
+        done = self.optimizer.iterations
+        is_due = ops.logical_and(
+            done > self.experiment.ema_start,
+            ops.equal(done % self.experiment.ema_reset_every, 0),
+        )
+        for average, weight in zip(self.averages, self._averaged, strict=True):
+            weight.assign(ops.where(is_due, average, weight))
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """Let the body have the averaged weights for a while."""
-        weights = self.body.trainable_variables
+        weights = self._averaged
         live = [np.array(weight) for weight in weights]
         for weight, average in zip(weights, self.averages, strict=True):
             weight.assign(average)

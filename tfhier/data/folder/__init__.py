@@ -99,7 +99,10 @@ def load(
         # A sound of none of the labels is no call, and may be more than background.
         is_open = (targets == 0).all(axis=1)
         observed[is_open, labels.index(between[0].labels[0])] = False
-    groups = division.groups(rows, root)
+    original = division.originals(dict.fromkeys(row.file for row in rows))
+    if found.layout == "classes":
+        division.refuse_copies(rows, original)
+    groups = division.groups(rows, root, original)
     if num_folds:
         parts, divided = division.take_turns(rows, groups, num_folds)
     else:
@@ -114,7 +117,7 @@ def load(
     spans, max_seconds = _spans(rows, lengths)
     conditions = np.array([row.condition for row in rows], np.str_)
     return Clips(
-        name=root.resolve().name if path.is_dir() else path.stem,
+        name=root.resolve().name if path.is_dir() else path.name,
         kind="other",
         labels=labels,
         keys=np.array(division.keys(rows, root), np.str_),

@@ -5,10 +5,11 @@ says, else the file. That a file is a recording of its own is then an assumption
 called one.
 """
 
+import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +44,61 @@ def _key(file: Path, root: Path) -> str:
     return (file.relative_to(root) if file.is_relative_to(root) else file).as_posix()
 
 
-def groups(rows: Sequence[Row], root: Path) -> np.ndarray:
+def originals(files: Iterable[Path]) -> dict[Path, str]:
+    """Return the real path of every file, the first one's for copies of it.
+
+    A link or a copy is the same recording: it must not be trained on and tested too.
+    Only files of equal size are read.
+    """
+    by_size: dict[int, list[str]] = defaultdict(list)
+    real = {file: os.path.realpath(file) for file in files}
+    for path in dict.fromkeys(real.values()):
+        by_size[os.path.getsize(path)].append(path)
+    first: dict[bytes, str] = {}
+    original = {}
+    for size, paths in by_size.items():
+        for path in paths:
+            if len(paths) == 1 or not size:
+                original[path] = path
+                continue
+            with open(path, "rb") as content:
+                digest = hashlib.file_digest(content, "sha256").digest()
+            original[path] = first.setdefault(digest, path)
+    return {file: original[path] for file, path in real.items()}
+
+
+def refuse_copies(rows: Sequence[Row], original: Mapping[Path, str]) -> None:
+    """Raise an InputError for a recording in two class folders: both cannot be right.
+
+    Args:
+        rows: A row for every file of class folders.
+        original: Result of `originals`.
+    """
+    first: dict[str, Row] = {}
+    for row in rows:
+        earlier = first.setdefault(original[row.file], row)
+        if row.labels != earlier.labels:
+            raise InputError(
+                f"{earlier.file} and {row.file} are the same recording in two class "
+                "folders. Keep it in one, or give a table with both labels: a|b."
+            )
+
+
+def groups(rows: Sequence[Row], root: Path, original: Mapping[Path, str]) -> np.ndarray:
     """Return the group of every clip, its file's key where none is given: str (N,).
+
+    Args:
+        rows: N clips.
+        root: Folder that keys are relative to.
+        original: Result of `originals`.
 
     Raises:
         InputError: Clips of one file are of different groups.
     """
-    first: dict[str, Row] = {}  # by real file: two links are one recording
+    first: dict[str, Row] = {}
     names = []
     for row in rows:
-        earlier = first.setdefault(os.path.realpath(row.file), row)
+        earlier = first.setdefault(original[row.file], row)
         if row.group != earlier.group:
             raise InputError(
                 f"{row.where}: {row.file} is of the group '{row.group}' here and of "

@@ -28,11 +28,12 @@ Recipe
 * Clips: every window five times, with a great call, with a male solo, with an argus,
   with the focal recordings' own noise at the level it comes with a call, and alone; all
   five at one gain of -6 to 6 dB. Train: 1,050 clips, test: 240 a condition.
-* Ratio: power of the call over its notes to power of the window, both in the band
-  450 to 1350 Hz. Uniform in -5 to 20 dB to train; 0, 10 and 20 dB to test, which are
-  the `conditions`. Between conditions nothing differs but the ratio: the same windows,
-  calls, onsets and gains. Each has its own 48 clips with argus, 48 with noise and 48 of
-  forest alone, so 96 of 240 clips are gibbons and precision can be compared.
+* Ratio: power of the call over its notes to power of the window, both heard through the
+  calls' band-pass (flat from 550 to 1250 Hz, nothing below 450 and above 1350). Uniform
+  in -5 to 20 dB to train; 0, 10 and 20 dB to test, which are the `conditions`. Between
+  conditions nothing differs but the ratio: the same windows, calls, onsets and gains.
+  Each has its own 48 clips with argus, 48 with noise and 48 of forest alone, so 96 of
+  240 clips are gibbons and precision can be compared.
 * Callers: recordings 1 and 2 of a kind train, 3 and 4 test (argus: 3).
 * Groups: the soundscape. A validation part of whole groups hears forest that training
   did not, but the same callers: they are too few to hold some out.
