@@ -68,9 +68,10 @@ def test_list_names_every_experiment(run_py, capsys):
 def test_print_shows_changed_settings_and_runs_nothing(run_py, capsys, tmp_path):
     status, text, _ = call(
         run_py, capsys, "--exp", "openmic_g*", "--print", "--set", "epochs=77",
-        "--output", tmp_path / "none",
+        "width=0.5", "--output", tmp_path / "none",
     )  # fmt: skip
     assert status == 0
+    assert text.count("  width                    0.5") == 2
     assert text.count("ResAtt") == 0
     epochs = [line.split() for line in text.splitlines() if "  epochs " in line]
     assert epochs == [["epochs", "77"]] * 2
@@ -95,6 +96,7 @@ def test_print_shows_changed_settings_and_runs_nothing(run_py, capsys, tmp_path)
         (("--exp", "openmic_gmp", "--set", "width=-1"), ["width", "-1"]),
         (("--exp", "openmic_gmp", "--seeds", "5-2"), ["5-2", "backwards"]),
         (("--exp", "openmic_gmp", "--seeds", "a"), ["'a'", "0-7"]),
+        (("--exp", "openmic_gmp", "--folds", "4-2"), ["--folds", "backwards"]),
         (("--exp", "openmic_gmp", "--data", "/no/such/place"), ["/no/such/place"]),
     ],
 )
@@ -246,6 +248,7 @@ def test_describe_for_people_has_the_same_facts(capsys):
     ("arguments", "pieces"),
     [
         (("describe", "openmic_resat"), ["openmic_resatt"]),
+        (("describe", "own_cnn10"), ["labels from the data", "--exp own_cnn10 --pri"]),
         (("list", "experiments", "--experiments", "/no/place"), ["/no/place"]),
         (("prepare", "openmik"), ["'openmik'", "openmic"]),
     ],

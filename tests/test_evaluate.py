@@ -248,6 +248,13 @@ def test_live_weights_are_evaluated_beside_an_average(run, tmp_path):
     assert found["test_live"] == its["test"] != own["test"]
 
 
+def test_live_weights_that_are_the_average_are_not_told_apart(run, tmp_path):
+    """Training may end before the average begins to lag behind."""
+    shutil.copy(run[0] / "best.keras", tmp_path / "live.keras")
+    result = evaluated(run, tmp_path, Experiment(ema_decay=0.9))
+    assert "test_live" not in result
+
+
 def test_live_weights_that_are_gone_are_named(run, tmp_path):
     with pytest.raises(InputError, match=r"no model .*live\.keras"):
         evaluated(run, tmp_path, Experiment(ema_decay=0.9))

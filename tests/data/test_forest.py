@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import soundfile
+from scipy import stats
 
 from tfhier.data import forest, primates
 from tfhier.data.forest import (
@@ -350,6 +351,50 @@ def test_no_site_and_no_animal_is_in_both_parts(monkeypatch):
 
 
 # -- The data set ----------------------------------------------------------------------
+
+
+def test_level_length_and_ratio_do_not_hang_on_the_label(monkeypatch):
+    """Nothing but the sounds themselves is to tell the labels apart."""
+    assert forest.SNR == (-5.0, 20.0) and forest.SECONDS == (0.7, 3.0)
+    others = []
+
+    def noise(*_, count=0, seconds=0.0, rng, **__):
+        return rng.standard_normal(count or round(seconds * RATE), dtype=np.float32)
+
+    def other(*args, **named):
+        others.append(1)
+        return noise(*args, **named)
+
+    for name, stub in {
+        "weather": noise,
+        "call": noise,
+        "distractor": other,
+        "heard": lambda wave, *_, **__: wave,
+        "recorded": lambda wave, *_: wave,
+        "random_individual": lambda _: None,
+    }.items():
+        monkeypatch.setattr(forest, name, stub)
+    peaks, lengths, ratios, shares = {}, {}, {}, {}
+    for label in forest.LABELS:
+        del others[:]
+        scenes = [
+            forest.render(label, seed=0, part="train", index=i) for i in range(300)
+        ]
+        peaks[label] = 20 * np.log10([scene.peak for scene in scenes])
+        lengths[label] = [scene.background.size for scene in scenes]
+        ratios[label] = [scene.snr for scene in scenes]
+        shares[label] = len(others) / len(scenes)
+    for label in forest.LABELS[1:]:
+        assert lengths[label] == lengths["background"]
+        assert ratios[label] == ratios["chimpanzee"]
+        assert stats.ks_2samp(peaks[label], peaks["background"]).pvalue > 0.01
+        assert shares[label] == pytest.approx(0.35, abs=0.08)
+    assert shares["background"] == pytest.approx(0.75, abs=0.08)
+    assert (min(ratios["chimpanzee"]), max(ratios["chimpanzee"])) == pytest.approx(
+        forest.SNR, abs=0.3
+    )
+    for values in peaks.values():
+        assert (values.min(), values.max()) == pytest.approx((-16, -1), abs=0.3)
 
 
 def test_class_shares_are_the_papers():

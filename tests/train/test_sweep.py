@@ -441,6 +441,38 @@ def test_only_the_folds_that_are_asked_for_are_run(data, tmp_path):
         sweep.run(dataclasses.replace(single, folds=(1,)))
 
 
+def test_a_label_that_nobody_validates_is_named(data, tmp_path):
+    job = make_job(data, tmp_path, tiny.on_features(data))
+    bundle = job.bundle
+    lone = np.zeros(len(bundle.clips), bool)
+    lone[np.flatnonzero(bundle.clips.parts == "train")[0]] = True
+    targets, observed = bundle.labellings["fine"]
+    rare = targets * (np.arange(targets.shape[1]) != 2) + 0.0
+    rare[lone, 2] = 1.0
+    labellings = {**bundle.labellings, "fine": (rare, observed | lone[:, None])}
+    job = dataclasses.replace(
+        job, bundle=dataclasses.replace(bundle, labellings=labellings)
+    )
+    parts = job.bundle.deal(job.experiment, seed=job.experiment.seeds[0], fold=0)
+    assert not (lone & (parts == "validation")).any()
+    named, _, meaning = job.notes[-1].partition(":")
+    assert named.startswith("no validation clip has ") and "50 %" in meaning
+    missing = job.bundle.without_clips(parts == "validation")
+    assert tiny.LABELS[2] in missing
+    assert named.endswith(", ".join(missing))
+    told = dataclasses.replace(job, experiment=job.experiment.but(selection="last"))
+    assert told.notes == bundle.notes
+
+
+def test_a_run_on_other_clips_is_said_to_be_one(data, tmp_path):
+    experiment = tiny.on_features(data, epochs=1, seeds=(0,))
+    sweep.run(make_job(data, tmp_path, experiment))
+    elsewhere = tiny.write(tmp_path / "elsewhere", seed=1, with_audio=False)
+    job = make_job(elsewhere, tmp_path, experiment)
+    with pytest.raises(InputError, match=r"a run on other clips or labels \(\d+ clips"):
+        sweep.run(job)
+
+
 # -- Runs that another experiment has trained already ----------------------------------
 
 
