@@ -220,6 +220,13 @@ def test_decisions_are_counted_as_scikit_learn_counts_them(labels, rng):
                                                labels=range(true.max() + 1))
     )  # fmt: skip
     assert np.isnan(own[true.max() + 1 :]).all()
+    own = [values["precision"] for values in got["per_label"].values()]
+    known = np.unique(decided)
+    np.testing.assert_allclose(
+        np.array(own)[known], sk.precision_score(true, decided, average=None,
+                                                 labels=known)
+    )  # fmt: skip
+    assert np.isnan(np.delete(own, known)).all()
     json.dumps(got)
 
 

@@ -409,6 +409,7 @@ def decided_level(labels, value, *, parents):
     ]
     for number, each in enumerate(found["per_label"].values()):
         each["recall"] = value + 0.01 * number
+        each["precision"] = value + 0.02 * number
     return found
 
 
@@ -484,7 +485,8 @@ def test_single_labels_have_uar_and_parent_errors(tmp_path, monkeypatch):
     run = next(row for row in rows if row[0] == "seed1")
     assert run[4:] == ["59.0", "62.0", "63.0", "30.0", "69.0", "72.0", "73.0"]
     label = next(row for row in rows if row[0] == "b")
-    assert label == ["b", "55.0", "55.0", "55.0", "25.0", "56.0", "7", "9"]
+    shares = ["55.0", "55.0", "55.0", "25.0", "56.0", "57.0"]
+    assert label == ["b", *shares, "7", "9"]
     assert html.escape(page.DECISIONS) in text
 
 

@@ -171,6 +171,15 @@ def recall(confused: np.ndarray) -> np.ndarray:
     return np.where(totals > 0, np.diag(confused) / np.maximum(totals, 1), np.nan)
 
 
+def precision(confused: np.ndarray) -> np.ndarray:
+    """Return the precision of every label (labels,) from `confusion`.
+
+    NaN where no clip was decided for the label.
+    """
+    totals = confused.sum(axis=0)
+    return np.where(totals > 0, np.diag(confused) / np.maximum(totals, 1), np.nan)
+
+
 def parent_error(confused: np.ndarray, membership: np.ndarray) -> float:
     """Return the share of clips decided for a label of another parent.
 
@@ -244,7 +253,7 @@ def evaluate(
         `per_label`: dict of label -> its `average_precision`, `roc_auc`, `f1`,
         `threshold`, `num_positive`, `num_negative`. With `single_label` also the floats
         `uar`, `accuracy` and `parent_error`, the list of lists `confusion` and for
-        every label its `recall`.
+        every label its `recall` and `precision`.
 
     Raises:
         ValueError: See `validate`.
@@ -267,6 +276,7 @@ def evaluate(
         counted = has_one_label(targets, observed)
         confused = confusion(scores[counted], targets[counted])
         columns["recall"] = recall(confused)
+        columns["precision"] = precision(confused)
         decided = {
             "uar": _macro(columns["recall"]),
             "accuracy": _share(np.trace(confused), confused.sum()),

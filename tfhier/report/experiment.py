@@ -210,11 +210,15 @@ def _labels(folder: Path, summary: dict) -> list[str]:
         is_decided = "uar" in runs[0]["test"][level]
         columns = ["average_precision", "roc_auc", "f1", "threshold"]
         if is_decided:
-            columns.append("recall")
+            columns += ["recall", "precision"]
         rows = [
             [
                 label,
-                *(_mean(run[label][column] for run in per_label) for column in columns),
+                *(
+                    # Absent from runs that were evaluated before there was one.
+                    _mean(run[label].get(column) for run in per_label)
+                    for column in columns
+                ),
                 *(
                     f"{np.mean([run[label][count] for run in per_label]):.0f}"
                     for count in ("num_positive", "num_negative")
@@ -224,7 +228,8 @@ def _labels(folder: Path, summary: dict) -> list[str]:
         ]
         header = [
             level, "AP (%)", "ROC-AUC (%)", "F1 (%)", "threshold (%)",
-            *(["recall (%)"] if is_decided else []), "positive", "negative",
+            *(["recall (%)", "precision (%)"] if is_decided else []), "positive",
+            "negative",
         ]  # fmt: skip
         pieces += [
             text(f"Level {level}", "h3"),
