@@ -308,7 +308,12 @@ def test_labels_that_exclude_each_other_are_decided(tmp_path):
     assert found["fine"]["confusion"] == [[1, 0, 1], [1, 0, 0], [0, 0, 1]]
     assert "parent_error" not in found["coarse"]
     assert found["coarse"]["confusion"] == [[2, 1], [0, 1]]
+    # Of all five clips four have one known label, of these four all.
     labellings["fine"][1][4, 0] = False
-    found = evaluate.evaluate_levels(levels, labellings, rows, taxonomy, fitted)
+    again = evaluate.evaluate_levels(levels, labellings, rows, taxonomy, fitted)
+    assert again["fine"]["confusion"] == found["fine"]["confusion"]
+    labellings["fine"][1][3, 0] = False
+    some = {level: values[:3] for level, values in levels.items()}
+    found = evaluate.evaluate_levels(some, labellings, rows[:3], taxonomy, fitted)
     assert "uar" not in found["fine"]
     assert "uar" in found["coarse"]
