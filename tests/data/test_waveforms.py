@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from tfhier import audio
-from tfhier.data import waveforms
+from tfhier.data import decoding, waveforms
 from tfhier.errors import InputError
 
 RATE = 8_000
@@ -165,8 +165,8 @@ def test_a_killed_decode_goes_on_where_it_was(
 ):
     whole = _decode(paths, tmp_path / "whole")
     reads.clear()
-    monkeypatch.setattr(waveforms, "_BATCH", 2)
-    store = waveforms._store
+    monkeypatch.setattr(decoding, "_BATCH", 2)
+    store = decoding._store
     num_stored = 0
 
     def store_then_die(*args):
@@ -176,11 +176,11 @@ def test_a_killed_decode_goes_on_where_it_was(
             raise _Killed
         store(*args)
 
-    monkeypatch.setattr(waveforms, "_store", store_then_die)
+    monkeypatch.setattr(decoding, "_store", store_then_die)
     with pytest.raises(_Killed):
         _decode(paths, cache, num_workers=1)
     assert not [path for path in cache.glob("*.npy") if "partial" not in path.name]
-    monkeypatch.setattr(waveforms, "_store", store)
+    monkeypatch.setattr(decoding, "_store", store)
     reads.clear()
     resumed = _decode(paths, cache)
     assert sorted(reads) == paths[2:]
@@ -314,7 +314,7 @@ def test_crops_that_do_not_exist_are_refused(paths, cache, indices, options, rea
 _DECODE = """
 import sys
 from pathlib import Path
-from tfhier.data import waveforms
+from tfhier.data import decoding, waveforms
 cache, *paths = map(Path, sys.argv[1:])
 keys = [path.stem for path in paths]
 print("ready", flush=True)
@@ -460,8 +460,8 @@ def test_a_killed_decode_of_spans_goes_on_with_whole_files(
     paths, cache, tmp_path, reads, monkeypatch
 ):
     _decode_spans(paths, tmp_path / "whole")
-    monkeypatch.setattr(waveforms, "_BATCH", 1)
-    store = waveforms._store
+    monkeypatch.setattr(decoding, "_BATCH", 1)
+    store = decoding._store
     num_stored = 0
 
     def store_then_die(*args):
@@ -472,7 +472,7 @@ def test_a_killed_decode_of_spans_goes_on_with_whole_files(
         store(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(waveforms, "_store", store_then_die)
+        patch.setattr(decoding, "_store", store_then_die)
         with pytest.raises(_Killed):
             _decode_spans(paths, cache, num_workers=1)
     reads.clear()

@@ -18,21 +18,21 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tqdm
 
-from tfhier import audio, files
+from tfhier import files
+from tfhier.data.decoding import (
+    FORMAT,
+    FULL_SCALE,
+    ROUNDING,
+    decode_all,
+    stopped,
+)
 from tfhier.errors import InputError
 
-FULL_SCALE = 32767
-
-_FORMAT = 2  # part of the fingerprint: a new number decodes every set again
-_BATCH = 256  # files between two records of what is done
-_ROUNDING = 1  # resampling rounds the length: one sample is no difference
 _logger = logging.getLogger(__name__)
 
 
@@ -61,7 +61,7 @@ class Waveforms:
     @property
     def num_shorter(self) -> int:
         """Number of clips that were shorter than a row and were padded with zeros."""
-        shorter = self.lengths < self.samples.shape[1] - _ROUNDING
+        shorter = self.lengths < self.samples.shape[1] - ROUNDING
         return int(np.count_nonzero(shorter)) - len(self.bad)
 
     def fetch(
@@ -167,7 +167,7 @@ def decode(
         with _only_one(place.with_suffix(".lock")):
             if not _is_complete(place):
                 _check_room(place, shape)
-                _decode_all(
+                decode_all(
                     paths,
                     spans,
                     place=place,
@@ -180,7 +180,7 @@ def decode(
     if index["bad"] and not skip_bad:
         first = index["bad"][0]
         num_good = len(paths) - len(index["bad"])
-        raise _stopped(f"{paths[first['row']]}: {first['reason']}", num_good)
+        raise stopped(f"{paths[first['row']]}: {first['reason']}", num_good)
     return Waveforms(
         samples=np.load(place.with_suffix(".npy"), mmap_mode="r", allow_pickle=False),
         sample_rate=sample_rate,
@@ -220,7 +220,7 @@ def _fingerprint(
         stat = path.stat() if readable else None
         size, changed = (stat.st_size, stat.st_mtime_ns) if stat else (-1, -1)
         stamps.append([os.fspath(path), size, changed])
-    settings = [_FORMAT, int(sample_rate), num_samples, stamps]
+    settings = [FORMAT, int(sample_rate), num_samples, stamps]
     if spans is not None:
         settings.append(np.asarray(spans).tolist())
     content = json.dumps(settings)
@@ -256,146 +256,3 @@ def _check_room(place: Path, shape: tuple[int, int]) -> None:
             f"Decoding {shape[0]} clips needs {needed:,} more bytes in {place.parent},"
             f" and {free:,} are free. Make room, or choose another folder."
         )
-
-
-def _decode_all(
-    paths: Sequence[Path],
-    spans: np.ndarray | None,
-    *,
-    place: Path,
-    sample_rate: int,
-    num_samples: int,
-    skip_bad: bool,
-    num_workers: int,
-) -> None:
-    """Decode what is not done yet, then give the set its final names."""
-    partial, record = place.with_suffix(".partial.npy"), place.with_suffix(".done")
-    rows, lengths = _open_partial(partial, record, shape=(len(paths), num_samples))
-    bad: dict[int, str] = {}
-
-    rows_of: dict[Path, list[int]] = {}
-    for row in np.flatnonzero(np.asarray(lengths) == 0).tolist():
-        rows_of.setdefault(paths[row], []).append(row)
-    todo = list(rows_of)
-
-    def decode_file(path: Path) -> list[tuple[int, int | audio.AudioError]]:
-        """Store the clips of a file; return for each its length, or what is wrong."""
-        try:
-            waveform, _ = audio.read(path, sample_rate=sample_rate)
-        except audio.AudioError as error:
-            return [(row, error) for row in rows_of[path]]
-        results = []
-        for row in rows_of[path]:
-            try:
-                clip = (
-                    waveform
-                    if spans is None
-                    else _cut(waveform, path, spans[row], sample_rate)
-                )
-            except audio.AudioError as error:
-                results.append((row, error))
-                continue
-            _store(clip, rows[row])
-            results.append((row, len(clip)))
-        return results
-
-    with (
-        ThreadPoolExecutor(num_workers) as pool,
-        tqdm.tqdm(
-            total=len(paths),
-            initial=len(paths) - sum(map(len, rows_of.values())),
-            desc="decode",
-            unit="clip",
-            disable=None,
-        ) as progress,
-    ):
-        for at in range(0, len(todo), _BATCH):
-            batch = list(pool.map(decode_file, todo[at : at + _BATCH]))
-            results = [result for of_file in batch for result in of_file]
-            rows.flush()  # first the samples, then the word that they are there
-            for row, result in results:
-                if isinstance(result, audio.AudioError):
-                    bad[row] = str(result).removeprefix(f"{paths[row]}: ")
-                else:
-                    lengths[row] = result
-            lengths.flush()
-            progress.update(len(results))
-            if bad and not skip_bad:
-                row = min(bad)
-                num_good = np.count_nonzero(np.asarray(lengths))
-                raise _stopped(f"{paths[row]}: {bad[row]}", num_good)
-    _finish(place, rows, np.asarray(lengths), bad, sample_rate=sample_rate)
-
-
-def _open_partial(
-    partial: Path, record: Path, *, shape: tuple[int, int]
-) -> tuple[np.memmap, np.memmap]:
-    """Open, or make, the rows and the record of their clips' lengths (0: to do)."""
-    # The record is made last, so with it the rows are a whole file.
-    if not (record.is_file() and partial.is_file()):
-        record.unlink(missing_ok=True)
-        rows = np.lib.format.open_memmap(partial, "w+", np.int16, shape)
-        rows.flush()
-        with files.replacing(record) as temporary:
-            temporary.write_bytes(bytes(8 * shape[0]))
-    else:
-        rows = np.lib.format.open_memmap(partial, "r+")
-    return rows, np.memmap(record, np.int64, "r+", shape=(shape[0],))
-
-
-def _cut(
-    waveform: np.ndarray, path: Path, span: np.ndarray, sample_rate: int
-) -> np.ndarray:
-    """Return a stretch of a file, given in seconds.
-
-    Raises:
-        AudioError: It lies outside the file, or is silent.
-    """
-    start, end = np.rint(np.asarray(span) * sample_rate).astype(int)
-    clip = waveform[start:end]
-    if not len(clip) or clip.min() == clip.max():
-        raise audio.AudioError(
-            f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was "
-            "to be cut. Correct the table of selections."
-        )
-    return clip
-
-
-def _store(waveform: np.ndarray, row: np.ndarray) -> None:
-    """Write a float waveform into a row of int16, cut or padded with zeros."""
-    waveform = audio.fix_length(waveform, len(row))
-    row[:] = np.rint(np.clip(waveform, -1, 1) * FULL_SCALE)
-
-
-def _finish(
-    place: Path,
-    rows: np.ndarray,
-    lengths: np.ndarray,
-    bad: dict[int, str],
-    *,
-    sample_rate: int,
-) -> None:
-    """Write the index, then rename the samples: from then on the set is complete."""
-    num_samples = rows.shape[1]
-    digest = hashlib.sha256()
-    for row in rows:  # one by one: a whole data set is larger than memory
-        digest.update(row)
-    index = {
-        "format": _FORMAT,
-        "sample_rate": int(sample_rate),
-        "num_clips": len(rows),
-        "lengths": np.minimum(lengths, num_samples).tolist(),
-        "num_longer": int(np.count_nonzero(lengths > num_samples + _ROUNDING)),
-        "digest": digest.hexdigest(),
-        "bad": [{"row": row, "reason": reason} for row, reason in sorted(bad.items())],
-    }
-    files.write_json(place.with_suffix(".json"), index)
-    os.replace(place.with_suffix(".partial.npy"), place.with_suffix(".npy"))
-    place.with_suffix(".done").unlink()
-
-
-def _stopped(reason: str, num_good: int) -> audio.AudioError:
-    return audio.AudioError(
-        f"{reason} ({num_good} clips are decoded and kept. To leave bad files out, use"
-        " --skip-bad.)"
-    )
