@@ -160,13 +160,13 @@ def test_fades_reach_both_ends_and_leave_the_middle():
 
 def test_the_table(made):
     clips, _, waves = made
-    assert len(clips) == 5 * WINDOWS * (7 + 3 * 8)
+    assert len(clips) == 5 * WINDOWS * (7 + 4 * 8)
     assert (clips.name, clips.kind, clips.max_seconds) == (gibbons.NAME, "other", 3.0)
     assert clips.labels == Taxonomy.read("gibbons").labels[0]
     assert np.all(clips.targets.sum(axis=1) == 1) and clips.observed.all()
     test = clips.parts == "test"
     assert set(clips.conditions[~test]) == {""}
-    for condition in ("0 dB", "10 dB", "20 dB"):
+    for condition in ("-10 dB", "0 dB", "10 dB", "20 dB"):
         counts = clips.targets[clips.conditions == condition].sum(axis=0)
         assert counts.tolist() == [16, 16, 16, 32]
     assert {len(wave) for wave in waves.values()} == {3 * RATE}
@@ -250,11 +250,12 @@ def test_conditions_differ_by_the_ratio_alone(made):
         added = {
             db: waves[key.replace("_0dB", f"_{db}dB")]
             - waves[key.replace(key.split("_")[-2], "forest")]
-            for db in (0, 10, 20)
+            for db in (-10, 0, 10, 20)
         }
         step = 2 / 32768
         np.testing.assert_allclose(added[10], added[0] * 10**0.5, atol=4 * step)
         np.testing.assert_allclose(added[20], added[0] * 10, atol=11 * step)
+        np.testing.assert_allclose(added[-10], added[0] / 10**0.5, atol=4 * step)
 
 
 def test_clips_of_a_window_differ_in_the_band_of_calls_alone(made):
@@ -369,7 +370,7 @@ def test_preparing_says_what_there_is(made, layout, tmp_path, capsys):
         assert gibbons.prepare(layout.parent) == layout
         with pytest.raises(InputError, match="behaviouR: copy both folders to"):
             gibbons.prepare(tmp_path)
-    assert "310 clips of 3 s" in capsys.readouterr().out
+    assert "390 clips of 3 s" in capsys.readouterr().out
 
 
 def test_the_default_folder(monkeypatch):

@@ -30,7 +30,7 @@ Recipe
   five at one gain of -6 to 6 dB. Train: 1,050 clips, test: 240 a condition.
 * Ratio: power of the call over its notes to power of the window, both heard through the
   calls' band-pass (flat from 550 to 1250 Hz, nothing below 450 and above 1350). Uniform
-  in -5 to 20 dB to train; 0, 10 and 20 dB to test, which are the `conditions`. Between
+  in -5 to 20 dB to train; -10, 0, 10 and 20 dB to test, the `conditions`. Between
   conditions nothing differs but the ratio: the same windows, calls, onsets and gains.
   Each has its own 48 clips with argus, 48 with noise and 48 of forest alone, so 96 of
   240 clips are gibbons and precision can be compared.
@@ -98,7 +98,7 @@ def load(path: str | Path) -> Clips:
 
     Returns:
         Clips of kind "other": all labels observed, exactly one positive a clip; parts
-        "train" and "test"; `conditions` "0 dB", "10 dB", "20 dB" in the test part and
+        "train" and "test"; `conditions` "-10 dB" to "20 dB" in the test part and
         "" elsewhere; `groups` are soundscapes; `notes` say how little is behind them.
 
     Raises:
