@@ -77,7 +77,7 @@ def test_values_out_of_range_are_refused(name, value):
         ({"frozen": True}, "frozen and fit='svm' need initial"),
         ({"fit": "svm"}, "frozen and fit='svm' need initial"),
         ({"fit": "svm", "loss": "cce", "initial": ("a",)}, "Use loss='bce' with it"),
-        ({"ema_reset_every": 200}, "ema_reset_every needs ema_decay"),
+        ({"ema_reset_every": 200}, "ema_reset_every is of the average that ema_decay"),
         ({"initial": (1,)}, r"initial gives names of experiments. Received: \(1,\)"),
         ({"fit": "svm", "initial": ("a",), "head": "lp"}, "use --set head=flat, gap"),
     ],

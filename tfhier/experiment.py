@@ -77,6 +77,9 @@ class Experiment:
     amsgrad: bool = False
     ema_decay: float = 0.0  # > 0: an average of the weights is kept beside them
     ema_start: int = 0  # training step from which on it lags behind
+    # Whether the decay grows at first, min(ema_decay, (1 + n) / (10 + n)) at the n-th
+    # update, as in the primates' published code
+    ema_warmup: bool = False
     # Whether batch normalisation's running statistics are averaged with the weights;
     # not so in the primates' published code
     ema_statistics: bool = False
@@ -156,11 +159,9 @@ class Experiment:
                 f"together. Received: noise_rate={self.noise_rate}, "
                 f"noise_label='{self.noise_label}'"
             )
-        if self.ema_reset_every and not self.ema_decay:
-            raise InputError(
-                "ema_reset_every needs ema_decay, the average that the live weights "
-                "are reset to."
-            )
+        for name in ("ema_reset_every", "ema_warmup", "ema_statistics"):
+            if getattr(self, name) and not self.ema_decay:
+                raise InputError(f"{name} is of the average that ema_decay asks for.")
         if self.fit == "svm" and self.loss == "cce":
             raise InputError(
                 "fit='svm' scores each label on its own, and loss='cce' all of them "

@@ -53,6 +53,25 @@ def test_averages_are_those_of_a_loop(start, rng):
         assert np.abs(expected[0] - weights[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_decay_warms_up_as_in_the_published_code(start, rng):
+    """Decay min(0.5, (1 + n) / (10 + n)): 2 / 11, 3 / 12, ... and 0.5 from n = 8 on.
+
+    With 0.995 the published code's decays at n = 1, 2, 3 and 10 are .1818, .25, .3077
+    and .55, and it averages 1, -2 and 2, -1 to 1.8182, -1.1818.
+    """
+    own = body()
+    trainer = trainer_of(own, ema_decay=0.5, ema_start=start, ema_warmup=True)
+    expected = arrays(own.trainable_variables)
+    for number in range(1 - start, 12):
+        step(trainer, batch_of(rng))
+        weights = arrays(own.trainable_variables)
+        decay = min(0.5, (1 + number) / (10 + number)) if number > 0 else 0.0
+        pairs = zip(expected, weights, strict=True)
+        expected = [decay * old + (1 - decay) * new for old, new in pairs]
+        assert_close(arrays(trainer.averages), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_an_average_changes_nothing_of_the_training(rng):
     plain, followed = body(), body()
     trainers = trainer_of(plain), trainer_of(followed, ema_decay=0.8, ema_start=1)

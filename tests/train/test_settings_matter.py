@@ -40,6 +40,7 @@ PAIRS = [
     ({"ema_decay": 0.5}, {"ema_decay": 0.8}),
     ({"ema_decay": 0.5}, {"ema_start": 2}),
     ({"ema_decay": 0.5}, {"ema_reset_every": 2}),
+    ({"ema_decay": 0.5}, {"ema_warmup": True}),
     ({"mixup_alpha": 0.5}, {"mixup_per": "batch"}),
 ]
 # Crops, SpecAugment, dropout and mixup at once.

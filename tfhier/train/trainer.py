@@ -24,9 +24,9 @@ class Trainer(keras.Model):
     them: a <- decay * a + (1 - decay) * w after every step behind `ema_start`, and a =
     w before. Batch normalisation's running statistics are averaged with
     `ema_statistics` only; the primates' published code does not. With
-    `ema_reset_every` the weights become the average after every so many steps, as they
-    do there; its average also begins with the initial weights and a decay of min(decay,
-    (1 + n) / (10 + n)), which is not built.
+    `ema_reset_every` the weights become the average after every so many steps, and with
+    `ema_warmup` the decay of the n-th update is at most (1 + n) / (10 + n), as there.
+    (Its average begins with the initial weights, of which ten updates leave nothing.)
 
     Args:
         body: Functional model, log-mel or features -> {level: probabilities}.
@@ -138,8 +138,12 @@ class Trainer(keras.Model):
     def _average(self) -> None:
         """Move the averages after a step."""
         wanted = self.experiment
-        is_late = self.optimizer.iterations > wanted.ema_start
-        decay = ops.where(is_late, wanted.ema_decay, 0.0)
+        updates = self.optimizer.iterations - wanted.ema_start
+        decay = wanted.ema_decay
+        if wanted.ema_warmup:
+            number = ops.cast(updates, "float32")
+            decay = ops.minimum(decay, (1.0 + number) / (10.0 + number))
+        decay = ops.where(updates > 0, decay, 0.0)
         for average, weight in zip(self.averages, self._averaged, strict=True):
             average.assign(decay * average + (1.0 - decay) * weight)
 
