@@ -113,6 +113,15 @@ def condition_table(summaries: Sequence[dict]) -> str:
 def average_table(summaries: Sequence[dict]) -> str:
     """Return what the EMA adds to the live weights of the same runs, in points."""
     columns = _columns(summaries[0]["test_live"])
+    rows = average_rows(summaries, columns)
+    header = [f"{level} {_NAMES[metric]}" for level, metric in columns]
+    return console.table(["EMA minus live weights", *header], rows)
+
+
+def average_rows(
+    summaries: Sequence[dict], columns: Sequence[tuple[str, str]]
+) -> list[list[str]]:
+    """Return the rows of such a table: experiment, then a difference a column."""
     rows = []
     for summary in summaries:
         gain = compare.paired_differences(
@@ -120,8 +129,7 @@ def average_table(summaries: Sequence[dict]) -> str:
         )
         cells = [console.interval(gain[level][metric]) for level, metric in columns]
         rows.append([summary["experiment"], *cells])
-    header = [f"{level} {_NAMES[metric]}" for level, metric in columns]
-    return console.table(["EMA minus live weights", *header], rows)
+    return rows
 
 
 def difference_table(

@@ -125,10 +125,21 @@ class Bundle:
             self._check_part(parts, part)
         return parts
 
+    def positive(self, rows: np.ndarray) -> np.ndarray:
+        """Return which labels of the finest level some clips are known to carry.
+
+        Args:
+            rows: int array (n,), or bool array (clips,).
+
+        Returns:
+            bool array (n, labels).
+        """
+        targets, observed = self.labellings[self.taxonomy.fine]
+        return observed[rows] & (targets[rows] > 0)
+
     def without_clips(self, inside: np.ndarray) -> list[str]:
         """Return the labels of the finest level without a positive in some clips."""
-        targets, observed = self.labellings[self.taxonomy.fine]
-        there = (observed & (targets > 0))[inside].any(axis=0)
+        there = self.positive(inside).any(axis=0)
         names = self.taxonomy.labels_of(self.taxonomy.fine)
         return [
             name for name, is_there in zip(names, there, strict=True) if not is_there

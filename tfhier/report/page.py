@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from tfhier import compare, console, data
+from tfhier import compare, console, data, tables
 from tfhier.files import replacing
 from tfhier.metrics import shown
 from tfhier.plots import style
@@ -278,13 +278,7 @@ def _gains_of_averages(
     summaries: Sequence[dict], columns: Sequence[tuple[str, str]]
 ) -> list[str]:
     """What the moving average adds to the live weights of the same runs."""
-    rows = []
-    for summary in summaries:
-        gain = compare.paired_differences(
-            summary, summary, part="test", baseline_part="test_live"
-        )
-        cells = [console.interval(gain[level][metric]) for level, metric in columns]
-        rows.append([summary["experiment"], *cells])
+    rows = tables.average_rows(summaries, columns)
     words = (
         "In points, the average minus the live weights of the same runs, with 95 % t "
         "intervals where there are several."

@@ -145,13 +145,8 @@ def build(
     if experiment.fit == "svm":
         svm.check_labels(bundle, rows)
     elif experiment.sampling != "uniform":
-        sampling.check_labels(experiment.sampling, _positive(bundle, rows))
+        sampling.check_labels(experiment.sampling, bundle.positive(rows))
     return frontend, body
-
-
-def _positive(bundle: Bundle, rows: np.ndarray) -> np.ndarray:
-    targets, observed = bundle.labellings[bundle.taxonomy.fine]
-    return (observed & (targets > 0))[rows]
 
 
 def is_trained(folder: Path) -> bool:
@@ -304,7 +299,7 @@ def _noise_rows(
             f"'{experiment.noise_label}'"
         )
     column = labels.index(experiment.noise_label)
-    rows = training[_positive(bundle, training)[:, column]]
+    rows = training[bundle.positive(training)[:, column]]
     if not rows.size:
         raise InputError(
             f"No training clip is labelled '{experiment.noise_label}', so there is no "
