@@ -20,9 +20,11 @@ from tfhier.layers import (
     GroupedMaxPool,
     LogMel,
     PadFrames,
+    Patches,
     ResidualAttention,
     SoftDecisionTree,
     SpecAugment,
+    Unfold,
 )
 from tfhier.taxonomy import Taxonomy
 
@@ -43,6 +45,8 @@ class Case:
         num_trained: int. Numbers that training changes.
         make: Makes the layer alone; None for functions of Keras tensors.
         probabilities: bool. Whether the inputs are probabilities; else signed.
+        num_heard: int or None. How many of the inputs, from the first on, are more than
+            a shape to follow. Defaults to None: all.
         random: bool. Whether two training calls differ.
         prepare: Changes a new model's weights; None for as they are.
     """
@@ -54,6 +58,7 @@ class Case:
     num_trained: int
     make: Callable[[], keras.layers.Layer] | None = None
     probabilities: bool = False
+    num_heard: int | None = None
     random: bool = False
     prepare: Callable[[keras.Model, np.ndarray], None] | None = None
 
@@ -112,14 +117,13 @@ def settle(model: keras.Model, inputs: np.ndarray) -> None:
 
 
 def _backbone(name: str, *, shape: Shape, units: int, num_trained: int, **more) -> Case:
+    facts = {"outputs": ((units,),), "random": True, **more}
     return Case(
         name=name,
         apply=lambda inputs: BACKBONES[name](inputs, width=1 / 16),
         inputs=(shape,),
-        outputs=((units,),),
         num_trained=num_trained,
-        random=True,
-        **more,
+        **facts,
     )
 
 
@@ -162,12 +166,36 @@ LAYERS = (
         outputs=((11, 32),),
         num_trained=0,
     ),
+    _layer(
+        lambda: LogMel(
+            sample_rate=16_000,
+            num_fft=512,
+            hop_length=160,
+            num_mels=32,
+            min_hertz=50.0,
+            max_hertz=8_000.0,
+            window_length=400,
+            exponent=1,
+            offset=1e-3,
+            center=False,
+        ),
+        "LogMel of whole windows, logarithms of magnitudes",
+        inputs=((1_700,),),
+        outputs=((9, 32),),
+        num_trained=0,
+    ),
     _layer(lambda: PadFrames(5), inputs=((3, 4),), outputs=((5, 4),), num_trained=0),
     _layer(
         lambda: PadFrames(5),
         "PadFrames with nothing to do",
         inputs=((6, 4),),
         outputs=((6, 4),),
+        num_trained=0,
+    ),
+    _layer(
+        lambda: Patches(4, hop=2, padding=-7.0),
+        inputs=((7, 3),),
+        outputs=((3, 4, 3),),
         num_trained=0,
     ),
     _layer(
@@ -186,6 +214,14 @@ LAYERS = (
         probabilities=True,
     ),
     _layer(
+        lambda: ResidualAttention(2, groups=[[0, 2], [1, 2, 3]], prior=1.5),
+        "ResidualAttention with a prior",
+        inputs=((6,), (4,)),
+        outputs=((2,),),
+        num_trained=6 * 4 * 2 + 4 * 2,
+        probabilities=True,
+    ),
+    _layer(
         lambda: SoftDecisionTree([0, 0, 1]),
         inputs=((3,), (2,)),
         outputs=((3,),),
@@ -198,6 +234,14 @@ LAYERS = (
         outputs=((40, 16),),
         num_trained=0,
         random=True,
+    ),
+    # One patch a clip: as many rows as clips.
+    _layer(
+        lambda: Unfold(),
+        inputs=((5,), (1, 4, 2)),
+        outputs=((1, 5),),
+        num_trained=0,
+        num_heard=1,
     ),
 )
 
@@ -287,6 +331,20 @@ NETWORKS = (
         + 8 * 8
         + 8,
         prepare=settle,
+    ),
+    # The channels of mobilenet_v1, with biases in place of normalisations. 150 frames
+    # are three patches.
+    _backbone(
+        "yamnet",
+        shape=(150, 33),
+        units=64,
+        outputs=((3, 64),),
+        num_trained=(9 * 1 * 2 + 2)
+        + (9 + 1) * (2 + 4 + 8 + 8 + 16 + 16 + 6 * 32 + 64)
+        + (2 * 4 + 4 * 8 + 8 * 8 + 8 * 16 + 16 * 16 + 16 * 32 + 5 * 32 * 32)
+        + (32 * 64 + 64 * 64)
+        + (4 + 8 + 8 + 16 + 16 + 6 * 32 + 2 * 64),
+        random=False,
     ),
     _backbone("mlp", shape=(5, 12), units=16, num_trained=2 * 12 + 12 * 16 + 16),
 )

@@ -74,6 +74,9 @@ def tap(model: keras.Model, layer: str) -> keras.Model:
         ("resnet22", 1, 5, 62_605_509),
         ("wide_resnet28", 1, 5, 1_487_973),
         ("wide_resnet28", 2, 5, 5_941_317),
+        # YAMNet with AudioSet's 521 classes: 3,195,456 and the classifier. Its code
+        # counts more, for it does not fold the normalisations.
+        ("yamnet", 1, 521, 3_195_456 + 521 * 1_025),
     ],
 )
 def test_number_of_parameters_is_the_published_one(

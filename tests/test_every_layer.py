@@ -127,7 +127,7 @@ def test_half_precision_stays_finite(case, rng):
         outputs = model(case.draw(rng))
     finally:
         keras.config.set_dtype_policy("float32")
-    expected = "float32" if case.name == "LogMel" else "float16"
+    expected = "float32" if case.name.startswith("LogMel") else "float16"
     for tensor in parts(outputs):
         assert keras.backend.standardize_dtype(tensor.dtype) == expected
     assert all(np.isfinite(values).all() for values in numbers(outputs))
@@ -142,7 +142,8 @@ def test_gradients_are_finite_and_reach_inputs_and_weights(case, rng):
         outputs = model(inputs)
         # A cube, so that no sum of probabilities is constant.
         total = sum(tf.reduce_sum(values**3) for values in parts(outputs))
-    sources = [*tree.flatten(inputs), *model.trainable_weights]
+    heard = tree.flatten(inputs)[: case.num_heard]
+    sources = [*heard, *model.trainable_weights]
     for gradient in tape.gradient(total, sources):
         assert gradient is not None
         assert np.isfinite(gradient).all()

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tfhier import audio, frontends, mel
 from tfhier.layers import LogMel
 
+# The front ends that are settings of librosa's, and those that are not.
+LIBROSAS = [name for name in frontends.FRONTENDS if not name.startswith("yamnet")]
 ORCHESTRA = (
     Path(os.environ.get("TFHIER_DATA") or Path(__file__).parents[1] / "../shared/data")
     / "orchestra"
@@ -60,8 +62,8 @@ def apply(layer: LogMel, *sounds: np.ndarray) -> np.ndarray:
     return layer(np.stack(sounds).astype(np.float32)).numpy()
 
 
-@pytest.mark.parametrize("name", frontends.FRONTENDS)
-def test_every_front_end_is_librosas(name):
+@pytest.mark.parametrize("name", LIBROSAS)
+def test_panns_front_ends_are_librosas(name):
     settings = frontends.FRONTENDS[name]
     layer = frontends.build(name)
     for kind, sound in signals(settings["sample_rate"]).items():
@@ -72,7 +74,7 @@ def test_every_front_end_is_librosas(name):
         )
 
 
-@pytest.mark.parametrize("name", frontends.FRONTENDS)
+@pytest.mark.parametrize("name", LIBROSAS)
 def test_pure_tones_agree_where_there_is_sound(name):
     """Far below a tone float32 sees rounding, not sound; both stay down there."""
     settings = frontends.FRONTENDS[name]
@@ -96,7 +98,7 @@ def assert_close_near_the_loudest(name: str, sound: np.ndarray) -> None:
     np.testing.assert_allclose(got[near], expected[near], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", frontends.FRONTENDS)
+@pytest.mark.parametrize("name", LIBROSAS)
 def test_a_decaying_vibrato_agrees_near_the_loudest_cell(name):
     """No noise covers what lies between and above the harmonics of this tone."""
     rate = frontends.FRONTENDS[name]["sample_rate"]
@@ -109,7 +111,7 @@ def test_a_decaying_vibrato_agrees_near_the_loudest_cell(name):
     assert_close_near_the_loudest(name, sound)
 
 
-@pytest.mark.parametrize("name", frontends.FRONTENDS)
+@pytest.mark.parametrize("name", LIBROSAS)
 def test_real_clips_agree_near_the_loudest_cell(name):
     paths = sorted(ORCHESTRA.glob("audio/*/*.ogg"))[::160]
     if not paths:
@@ -159,7 +161,7 @@ def test_power_is_numpys_from_the_first_bin_of_any_band(changes, first, rng):
     assert top - 31.25 <= highest < top or highest == top == 8_000
 
 
-@pytest.mark.parametrize("name", frontends.FRONTENDS)
+@pytest.mark.parametrize("name", LIBROSAS)
 def test_a_log_mel_is_that_of_its_power(name, rng):
     layer = frontends.build(name)
     sounds = rng.uniform(-1, 1, (2, 8_000)).astype(np.float32)
@@ -176,6 +178,153 @@ def test_no_power_lies_on_the_floor():
     np.testing.assert_allclose(
         layer.from_power(power.astype(np.float32)), -100, atol=1e-4
     )
+
+
+# -- Whole windows, magnitudes, natural logarithms ------------------------------------
+
+
+def windows(sound: np.ndarray, length: int, hop: int) -> np.ndarray:
+    """Windows of a waveform, none padded, in float64: (frames, length)."""
+    frames = np.lib.stride_tricks.sliding_window_view(sound.astype(np.float64), length)
+    turns = np.arange(length) / length
+    return frames[::hop] * (0.5 - 0.5 * np.cos(2 * np.pi * turns))
+
+
+@pytest.mark.parametrize("samples", [400, 559, 560, 561, 15_599, 15_600, 15_759])
+def test_yamnets_front_end_by_hand(samples, rng):
+    """Every 160 samples 400 of them, zeros up to 512 behind: 15,600 make 96 frames."""
+    sound = rng.uniform(-1, 1, samples).astype(np.float32)
+    magnitudes = np.abs(np.fft.rfft(windows(sound, 400, 160), 512))
+    bank = mel.filter_bank(
+        sample_rate=16_000,
+        num_fft=512,
+        num_mels=64,
+        min_hertz=125.0,
+        max_hertz=7_500.0,
+        scale="kaldi",
+    )
+    expected = np.log(magnitudes @ bank + 0.001)
+    assert len(expected) == {15_599: 95, 15_600: 96, 15_759: 96}.get(
+        samples, 1 + (samples >= 560)
+    )
+    layer = frontends.build("yamnet_16k")
+    assert layer.compute_output_shape((2, samples)) == (2, len(expected), 64)
+    np.testing.assert_allclose(apply(layer, sound)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("exponent", [1, 2])
+@pytest.mark.parametrize("offset", [None, 1e-5, 1e-8])
+@pytest.mark.parametrize("center", [True, False])
+def test_every_kind_of_log_mel_by_hand(exponent, offset, center, rng):
+    sound = rng.uniform(-1, 1, 4_000).astype(np.float32)
+    layer = LogMel(**SMALL, exponent=exponent, offset=offset, center=center)
+    power = numpy_power(sound, SMALL)
+    if not center:
+        power = np.abs(np.fft.rfft(windows(sound, 512, 160))) ** 2
+    first = layer.first_bin
+    names = [name for name in SMALL if name != "hop_length"]
+    mels = power ** (exponent / 2) @ mel.filter_bank(**{k: SMALL[k] for k in names})
+    expected = np.log(mels + offset) if offset else 10 * np.log10(mels)
+    np.testing.assert_allclose(apply(layer, sound)[0], expected, atol=1e-3)
+    # Powers are powers whatever is made of them.
+    got = layer.power(sound[None])
+    expected = power[None, :, first : first + got.shape[2]]
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(layer.from_power(got), layer(sound[None]))
+
+
+def test_frames_begin_with_the_first_sample_of_their_window():
+    """Not with the zeros that a longer DFT has in front of it."""
+    sound = np.zeros(1_600, np.float32)
+    sound[160] = 1.0  # the first sample of frame 1, where the window is 0
+    layer = frontends.build("yamnet_16k")
+    heard = np.exp(apply(layer, sound)[0]).max(axis=1) > 0.0011
+    np.testing.assert_array_equal(heard, [True, *7 * [False]])
+
+
+@pytest.mark.parametrize("offset", [1e-3, 1e-8])
+def test_silence_is_the_logarithm_of_the_offset(offset):
+    layer = LogMel(**SMALL, exponent=1, offset=offset)
+    got = apply(layer, np.zeros(1_600))
+    np.testing.assert_allclose(got, np.log(offset), atol=1e-4)
+
+
+# -- Rounded to 8 bits ----------------------------------------------------------------
+
+
+def rounded_bank() -> np.ndarray:
+    """YAMNet's mel bands in 127 steps: (bins, mels)."""
+    names = ("sample_rate", "num_fft", "num_mels", "min_hertz", "max_hertz", "scale")
+    settings = frontends.FRONTENDS["yamnet_16k"]
+    bank = mel.filter_bank(**{name: settings[name] for name in names})
+    return np.round(bank / bank.max() * 127) * bank.max() / 127
+
+
+def rounded_spectrum(magnitudes: np.ndarray) -> np.ndarray:
+    """Magnitudes (frames, bins) in 255 steps of the loudest of a frame."""
+    step = magnitudes.max(axis=1, keepdims=True) / 255
+    return np.round(magnitudes / step) * step
+
+
+def test_eight_bits_by_hand(rng):
+    """Bins, then bands, in steps; a bin half way between may fall to either side."""
+    sound = rng.uniform(-1, 1, 15_600).astype(np.float32)
+    magnitudes = np.abs(np.fft.rfft(windows(sound, 400, 160), 512))
+    expected = np.log(rounded_spectrum(magnitudes) @ rounded_bank() + 0.001)
+    got = apply(frontends.build("yamnet_16k_tflite"), sound)[0]
+    off = np.abs(got - expected)
+    assert (off < 1e-4).mean() > 0.99
+    assert off.max() < 0.1
+    plain = apply(frontends.build("yamnet_16k"), sound)[0]
+    assert (np.abs(plain - expected) < 1e-4).mean() < 0.1
+
+
+def test_every_frame_has_steps_of_its_own():
+    """Known magnitudes: the loudest bin is 255 steps, half a step is nothing."""
+    layer = frontends.build("yamnet_16k_tflite")
+    magnitudes = np.zeros((2, 257), np.float32)
+    magnitudes[:, 200] = 255.0
+    magnitudes[:, [20, 50, 100]] = [0.4, 0.6, 1.4]
+    magnitudes[1] *= 1e-3
+    kept = np.zeros_like(magnitudes)
+    kept[:, 200], kept[:, [50, 100]] = 255.0, 1.0
+    kept[1] *= 1e-3
+    got = layer.from_power(magnitudes[None] ** 2)[0]
+    np.testing.assert_allclose(got, np.log(kept @ rounded_bank() + 0.001), atol=1e-4)
+
+
+def test_the_loudest_bin_may_lie_outside_all_bands():
+    """A loud hum below the lowest band takes the steps from what is in the bands."""
+    time = np.arange(1_600) / 16_000
+    hum = 0.5 * np.sin(2 * np.pi * 62.5 * time)
+    quiet = 5e-4 * np.sin(2 * np.pi * 1_000 * time)
+    layer = frontends.build("yamnet_16k_tflite")
+    assert layer.first_bin == 0
+    assert layer.power(np.zeros((1, 400), np.float32)).shape == (1, 1, 257)
+    # Bands above 600 Hz: the window's side lobes of the hum are gone there.
+    alone, both = apply(layer, quiet, hum + quiet)[:, :, 20:]
+    assert alone.max() > np.log(0.02)
+    np.testing.assert_allclose(both, np.log(0.001), atol=1e-4)
+    without_rounding = apply(frontends.build("yamnet_16k"), hum + quiet)[0, :, 20:]
+    assert without_rounding.max() > np.log(0.02)
+
+
+@pytest.mark.parametrize("settings", [{}, {"exponent": 1}, {"offset": 1e-3}])
+def test_eight_bits_survive_the_configuration(settings, rng):
+    layer = LogMel(**SMALL, eight_bit=True, **settings)
+    again = LogMel.from_config(layer.get_config())
+    sound = rng.uniform(-1, 1, 1_600)
+    np.testing.assert_array_equal(apply(again, sound), apply(layer, sound))
+    plain = LogMel.from_config({**layer.get_config(), "eight_bit": False})
+    assert np.abs(apply(plain, sound) - apply(layer, sound)).max() > 1e-3
+
+
+def test_silence_in_eight_bits_is_silence():
+    got = apply(frontends.build("yamnet_16k_tflite"), np.zeros(1_600))
+    np.testing.assert_allclose(got, np.log(0.001), atol=1e-4)
+
+
+# -- Other scales and windows, ends, lengths, levels ----------------------------------
 
 
 def test_htk_scale_is_librosas_htk(rng):
@@ -258,8 +407,9 @@ def test_twice_the_amplitude_is_six_decibels_more(rng):
     np.testing.assert_allclose(loud - quiet, 20 * np.log10(2), atol=1e-3)
 
 
-def test_gradient_of_silence_is_finite():
-    layer = LogMel(**SMALL)
+@pytest.mark.parametrize("exponent", [1, 2])
+def test_gradient_of_silence_is_finite(exponent):
+    layer = LogMel(**SMALL, exponent=exponent)
     silence = tf.zeros((1, 1_600))
     with tf.GradientTape() as tape:
         tape.watch(silence)
@@ -294,7 +444,9 @@ def test_nothing_of_the_front_end_is_trained():
         ({"num_fft": 1}, "num_fft >= 2"),
         ({"window_length": 513}, "2 <= window_length <= num_fft"),
         ({"window_length": 0}, "2 <= window_length <= num_fft"),
-        ({"floor": 0.0}, "floor must be positive. Received: floor=0.0"),
+        ({"floor": 0.0}, "must be positive. Received: floor=0.0, offset=None"),
+        ({"offset": 0.0}, "must be positive. Received: floor=1e-10, offset=0.0"),
+        ({"exponent": 0.5}, r"magnitudes \(exponent=1\). Received: exponent=0.5"),
         ({"max_hertz": 9_000.0}, "max_hertz <= sample_rate / 2"),
     ],
 )
@@ -304,8 +456,10 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_short_or_misshapen_inputs_are_refused():
-    with pytest.raises(ValueError, match=r"more than 256 samples.*256 samples. Pad"):
+    with pytest.raises(ValueError, match=r"257 samples or more.*256 samples. Pad"):
         LogMel(**SMALL)(np.zeros((1, 256), np.float32))
+    with pytest.raises(ValueError, match=r"400 samples or more \(one window\).*399"):
+        frontends.build("yamnet_16k")(np.zeros((1, 399), np.float32))
     with pytest.raises(ValueError, match=r"shape \(batch, samples\)"):
         LogMel(**SMALL)(np.zeros((1, 600, 1), np.float32))
 
@@ -315,4 +469,7 @@ def test_front_ends_are_described():
     assert set(sentences) == set(frontends.FRONTENDS)
     assert sentences["panns_32k"] == (
         "32000 Hz, 64 mels 50-14000 Hz, 32-ms Hann, 10-ms hop"
+    )
+    assert sentences["yamnet_16k"] == (
+        "16000 Hz, 64 mels 125-7500 Hz, 25-ms Hann, 10-ms hop"
     )

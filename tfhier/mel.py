@@ -86,6 +86,38 @@ def filter_bank(
             "Mel bands need 0 <= min_hertz < max_hertz <= sample_rate / 2. Received: "
             f"min_hertz={min_hertz}, max_hertz={max_hertz}, sample_rate={sample_rate}"
         )
+    bank = triangles(
+        sample_rate=sample_rate,
+        num_fft=num_fft,
+        num_mels=num_mels,
+        min_hertz=min_hertz,
+        max_hertz=max_hertz,
+        scale=scale,
+    )
+    empty = np.flatnonzero(bank.max(axis=0) == 0)
+    if empty.size:
+        raise ValueError(
+            f"{empty.size} of {num_mels} mel bands hold no DFT bin (first: band "
+            f"{empty[0]}). Use fewer bands, a longer DFT or a wider range. Received: "
+            f"num_mels={num_mels}, num_fft={num_fft}, min_hertz={min_hertz}, "
+            f"max_hertz={max_hertz}, sample_rate={sample_rate}"
+        )
+    return bank.astype(np.float32)
+
+
+def triangles(
+    *,
+    sample_rate: int,
+    num_fft: int,
+    num_mels: int,
+    min_hertz: float,
+    max_hertz: float,
+    scale: Scale = "slaney",
+) -> np.ndarray:
+    """Return the matrix of `filter_bank` in float64 and unchecked, for fits.
+
+    It changes smoothly with the edges, which may lie anywhere, and bands may be empty.
+    """
     bins = np.arange(num_fft // 2 + 1) * (sample_rate / num_fft)
     edges = np.linspace(
         hertz_to_mel(min_hertz, scale=scale),
@@ -102,15 +134,7 @@ def filter_bank(
     bank = np.maximum(0.0, np.minimum(rising, falling))
     if scale == "slaney":
         bank *= 2.0 / (upper - lower)
-    empty = np.flatnonzero(bank.max(axis=0) == 0)
-    if empty.size:
-        raise ValueError(
-            f"{empty.size} of {num_mels} mel bands hold no DFT bin (first: band "
-            f"{empty[0]}). Use fewer bands, a longer DFT or a wider range. Received: "
-            f"num_mels={num_mels}, num_fft={num_fft}, min_hertz={min_hertz}, "
-            f"max_hertz={max_hertz}, sample_rate={sample_rate}"
-        )
-    return bank.astype(np.float32)
+    return bank
 
 
 def hann_window(length: int, *, periodic: bool = True) -> np.ndarray:

@@ -4,16 +4,20 @@ from tfhier.layers.grouped_average_pool import GroupedAveragePool
 from tfhier.layers.grouped_max_pool import GroupedMaxPool
 from tfhier.layers.log_mel import LogMel
 from tfhier.layers.pad_frames import PadFrames
+from tfhier.layers.patches import Patches
 from tfhier.layers.residual_attention import ResidualAttention
 from tfhier.layers.soft_decision_tree import SoftDecisionTree
 from tfhier.layers.spec_augment import SpecAugment
+from tfhier.layers.unfold import Unfold
 
 __all__ = [
     "GroupedAveragePool",
     "GroupedMaxPool",
     "LogMel",
     "PadFrames",
+    "Patches",
     "ResidualAttention",
     "SoftDecisionTree",
     "SpecAugment",
+    "Unfold",
 ]

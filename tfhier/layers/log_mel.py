@@ -6,16 +6,20 @@ from keras import ops
 
 from tfhier import mel
 
+# Powers below it have a magnitude without gradient: that of a root is infinite at 0.
+_LEAST_POWER = 1e-30
+
 
 @keras.saving.register_keras_serializable(package="tfhier")
 class LogMel(keras.layers.Layer):
-    """Turns waveforms into log-mel spectrograms in decibels.
+    """Turns waveforms into log-mel spectrograms, in decibels unless told otherwise.
 
     The DFT is a strided convolution with fixed windowed kernels, as in PANNs, so the
-    same layer serves training, SavedModel and TFLite (built-in operations only). The
-    waveform is padded by reflection with half a DFT at both ends (librosa's
+    same layer serves training, SavedModel and TFLite (built-in operations only). By
+    default the waveform is padded by reflection with half a DFT at both ends (librosa's
     `center=True`), the power spectrum is summed into mel bands, and `10
-    log10(max(power, floor))` taken.
+    log10(max(power, floor))` taken. Published networks also sum magnitudes
+    (`exponent=1`), take `ln(mels + offset)` or frame without padding.
 
     Unlike `keras.layers.MelSpectrogram` the floor is absolute: a clip's answer does not
     depend on the other clips of its batch. Power values overflow float16, so the layer
@@ -35,13 +39,25 @@ class LogMel(keras.layers.Layer):
         window_length: int in [2, num_fft]. Samples of the periodic Hann window, centred
             in the DFT. Defaults to `num_fft`.
         scale: "slaney" (area-normalised, as PANNs), "htk" or "kaldi"; see `tfhier.mel`.
-        floor: float > 0. Least power. Defaults to 1e-10, that is -100 dB.
+        floor: float > 0. Least power in decibels. Defaults to 1e-10, that is -100 dB.
+        exponent: 2 or 1. Whether bands sum powers or magnitudes. Defaults to 2.
+        offset: float > 0. What is added to every band before its natural logarithm,
+            which then takes the place of decibels. Defaults to None: decibels.
+        eight_bit: bool. Whether what bands sum is rounded to 255 steps of a frame's
+            loudest bin, and the bands themselves to 127 steps, as TFLite's 8-bit
+            kernels do it. What lies 48 dB (of magnitudes) below the loudest is lost.
+            Defaults to False.
+        center: bool. Whether frame t is centred on sample t * hop_length, the ends
+            reflected. Else it begins there with the first sample of its window, and
+            what does not fill a window is left out. Defaults to True.
 
     Input shape:
-        (batch, samples), float in [-1, 1]; samples > num_fft // 2.
+        (batch, samples), float in [-1, 1]; samples >= `min_samples`.
 
     Output shape:
-        (batch, 1 + samples // hop_length, num_mels), in dB re 1.
+        (batch, frames, num_mels), in dB re 1 or natural logarithms; frames are
+        1 + samples // hop_length, and 1 + (samples - window_length) // hop_length
+        without centring.
 
     Example:
 
@@ -66,22 +82,14 @@ class LogMel(keras.layers.Layer):
         window_length: int | None = None,
         scale: mel.Scale = "slaney",
         floor: float = 1e-10,
+        exponent: int = 2,
+        offset: float | None = None,
+        eight_bit: bool = False,
+        center: bool = True,
         **kwargs,
     ):
-        if hop_length < 1 or num_fft < 2:
-            raise ValueError(
-                "LogMel needs num_fft >= 2 and hop_length >= 1 samples. Received: "
-                f"num_fft={num_fft}, hop_length={hop_length}"
-            )
-        if window_length is not None and not 2 <= window_length <= num_fft:
-            raise ValueError(
-                "LogMel's window must fit into the DFT: 2 <= window_length <= num_fft. "
-                f"Received: window_length={window_length}, num_fft={num_fft}"
-            )
-        if floor <= 0:
-            raise ValueError(
-                f"LogMel's floor must be positive. Received: floor={floor}"
-            )
+        _check_frames(num_fft, hop_length, window_length)
+        _check_levels(floor, offset, exponent)
         kwargs.setdefault("dtype", "float32")
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
@@ -94,6 +102,10 @@ class LogMel(keras.layers.Layer):
         self.window_length = window_length or num_fft
         self.scale = scale
         self.floor = floor
+        self.exponent = exponent
+        self.offset = offset
+        self.eight_bit = eight_bit
+        self.center = center
         bank = mel.filter_bank(
             sample_rate=sample_rate,
             num_fft=num_fft,
@@ -102,13 +114,17 @@ class LogMel(keras.layers.Layer):
             max_hertz=max_hertz,
             scale=scale,
         )
-        inside = np.flatnonzero(bank.any(axis=1))
+        if eight_bit:
+            step = bank.max() / 127
+            bank = np.round(bank / step) * step
+        # The loudest bin may lie outside all bands.
+        inside = np.arange(len(bank)) if eight_bit else np.flatnonzero(bank.any(axis=1))
         self._first_bin = int(inside[0])
         # Bins outside all bands need no kernel.
         used = np.zeros(len(bank), bool)
         used[inside[0] : inside[-1] + 1] = True
         self._bank = bank[used]  # (bins, mels)
-        self._kernel = self._dft_kernel(used)  # (num_fft, 1, 2 * bins)
+        self._kernel = self._dft_kernel(used)  # (samples of a frame, 1, 2 * bins)
 
     def _dft_kernel(self, used: np.ndarray) -> np.ndarray:
         """Windowed cosines, then sines, of the used bins."""
@@ -120,7 +136,12 @@ class LogMel(keras.layers.Layer):
         turns = np.outer(np.arange(self.num_fft), np.flatnonzero(used)) / self.num_fft
         angles = 2 * np.pi * (turns % 1.0)
         kernel = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
-        return (window[:, None] * kernel)[:, None, :].astype(np.float32)
+        kernel = window[:, None] * kernel
+        if not self.center:
+            # The zeros around the window would shift the frames. Without them only
+            # phases differ, which no power shows.
+            kernel = kernel[before : before + self.window_length]
+        return kernel[:, None, :].astype(np.float32)
 
     def build(self, input_shape):
         if len(input_shape) != 2:
@@ -129,15 +150,24 @@ class LogMel(keras.layers.Layer):
                 f"input_shape={input_shape}"
             )
         samples = input_shape[1]
-        if samples is not None and samples <= self.num_fft // 2:
+        if samples is not None and samples < self.min_samples:
+            why = (
+                "more than half a DFT, for the reflection at the ends"
+                if self.center
+                else "one window"
+            )
             raise ValueError(
-                f"LogMel needs more than {self.num_fft // 2} samples (half a DFT, for "
-                f"the reflection at the ends). Received: {samples} samples. Pad the "
-                "clip."
+                f"LogMel needs {self.min_samples} samples or more ({why}). Received: "
+                f"{samples} samples. Pad the clip."
             )
 
     def call(self, waveform):
         return self.from_power(self.power(waveform))
+
+    @property
+    def min_samples(self) -> int:
+        """Fewest samples that a waveform may have."""
+        return self.num_fft // 2 + 1 if self.center else self.window_length
 
     @property
     def first_bin(self) -> int:
@@ -146,11 +176,12 @@ class LogMel(keras.layers.Layer):
 
     def power(self, waveform):
         """Return the power spectrum (batch, frames, bins) of the bins inside bands."""
-        half = self.num_fft // 2
         waveform = ops.cast(waveform, "float32")
-        padded = ops.pad(waveform, [[0, 0], [half, half]], mode="reflect")
+        if self.center:
+            half = self.num_fft // 2
+            waveform = ops.pad(waveform, [[0, 0], [half, half]], mode="reflect")
         spectrum = ops.conv(
-            padded[..., None],
+            waveform[..., None],
             ops.convert_to_tensor(self._kernel),
             strides=self.hop_length,
             padding="valid",
@@ -161,12 +192,23 @@ class LogMel(keras.layers.Layer):
 
     def from_power(self, power):
         """Return the log-mel (batch, frames, mels) of a power spectrum."""
-        mels = ops.matmul(power, ops.convert_to_tensor(self._bank))
+        spectrum = power
+        if self.exponent == 1:
+            spectrum = ops.sqrt(ops.maximum(power, _LEAST_POWER))
+        if self.eight_bit:
+            step = ops.max(spectrum, axis=-1, keepdims=True) / 255
+            step = ops.maximum(step, _LEAST_POWER)
+            spectrum = step * ops.round(spectrum / step)
+        mels = ops.matmul(spectrum, ops.convert_to_tensor(self._bank))
+        if self.offset is not None:
+            return ops.log(mels + self.offset)
         decibels = 10.0 / np.log(10.0)
         return decibels * ops.log(ops.maximum(mels, self.floor))
 
     def compute_output_shape(self, input_shape):
         samples = input_shape[1]
+        if samples is not None and not self.center:
+            samples -= self.window_length
         frames = None if samples is None else 1 + samples // self.hop_length
         return (input_shape[0], frames, self.num_mels)
 
@@ -182,4 +224,36 @@ class LogMel(keras.layers.Layer):
             "window_length": self.window_length,
             "scale": self.scale,
             "floor": self.floor,
+            "exponent": self.exponent,
+            "offset": self.offset,
+            "eight_bit": self.eight_bit,
+            "center": self.center,
         }
+
+
+def _check_frames(num_fft: int, hop_length: int, window_length: int | None) -> None:
+    """Raise a ValueError for frames that cannot be."""
+    if hop_length < 1 or num_fft < 2:
+        raise ValueError(
+            "LogMel needs num_fft >= 2 and hop_length >= 1 samples. Received: "
+            f"num_fft={num_fft}, hop_length={hop_length}"
+        )
+    if window_length is not None and not 2 <= window_length <= num_fft:
+        raise ValueError(
+            "LogMel's window must fit into the DFT: 2 <= window_length <= num_fft. "
+            f"Received: window_length={window_length}, num_fft={num_fft}"
+        )
+
+
+def _check_levels(floor: float, offset: float | None, exponent: int) -> None:
+    """Raise a ValueError for levels that no logarithm can be taken of."""
+    if floor <= 0 or (offset is not None and offset <= 0):
+        raise ValueError(
+            "LogMel's floor and its offset, if any, must be positive. Received: "
+            f"floor={floor}, offset={offset}"
+        )
+    if exponent not in (1, 2):
+        raise ValueError(
+            "LogMel sums powers (exponent=2) or magnitudes (exponent=1). Received: "
+            f"exponent={exponent}"
+        )

@@ -1,7 +1,12 @@
 """ResAtt: coarse probabilities as attention-weighted fine probabilities."""
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 from keras import ops
+
+from tfhier.layers.groups import check_groups, check_last_axis
 
 
 @keras.saving.register_keras_serializable(package="tfhier")
@@ -16,6 +21,10 @@ class ResidualAttention(keras.layers.Layer):
     Args:
         units: int > 0. Number of coarse tags.
         return_attention_scores: bool. Whether to return the map too.
+        groups: Sequence with one sequence of child indices a coarse tag, such as
+            `Taxonomy.groups(level)`. Defaults to None: the layer is not told.
+        prior: float >= 0. An untrained map gives a child e^prior times the weight of
+            any other fine tag. Above 0 it needs `groups`. Defaults to 0: the paper's.
         kernel_initializer: Initializer of the linear layer. Defaults to Glorot uniform,
             as PANNs' own linear layers.
 
@@ -36,6 +45,8 @@ class ResidualAttention(keras.layers.Layer):
         units: int,
         *,
         return_attention_scores: bool = False,
+        groups: Sequence[Sequence[int]] | None = None,
+        prior: float = 0.0,
         kernel_initializer="glorot_uniform",
         **kwargs,
     ):
@@ -44,8 +55,20 @@ class ResidualAttention(keras.layers.Layer):
                 "ResidualAttention needs at least one coarse tag. Received: "
                 f"units={units}"
             )
+        if groups is not None:
+            groups = check_groups("ResidualAttention", groups)
+        is_fit = not prior if groups is None else len(groups) == units
+        # Not `<`: NaN is neither.
+        if not prior >= 0 or not is_fit:
+            raise ValueError(
+                "ResidualAttention's prior is 0 or, with groups of children for each "
+                f"of its units, above 0. Received: prior={prior}, groups={groups}, "
+                f"units={units}"
+            )
         super().__init__(**kwargs)
         self.units = units
+        self.groups = groups
+        self.prior = prior
         # Of the constructor, not of the call: Keras's functional models take the number
         # of a layer's outputs from its first call.
         self.return_attention_scores = return_attention_scores
@@ -68,11 +91,20 @@ class ResidualAttention(keras.layers.Layer):
         self.bias = self.add_weight(
             name="bias", shape=(self.num_fine * self.units,), initializer="zeros"
         )
+        if self.groups is not None:
+            num_children = 1 + max(map(max, self.groups))
+            what, source = "probability", "groups' children"
+            check_last_axis("ResidualAttention", fine, num_children, what, source)
+        self._prior = np.zeros((self.num_fine, self.units), np.float32)
+        for parent, children in enumerate(self.groups or ()):
+            self._prior[children, parent] = self.prior
 
     def call(self, inputs):
         embedding, fine = inputs
         logits = ops.matmul(embedding, self.kernel) + self.bias
         logits = ops.reshape(logits, (-1, self.num_fine, self.units))
+        if self.prior:
+            logits = logits + ops.cast(self._prior, logits.dtype)
         attention = ops.softmax(logits, axis=1)  # (batch, fine, coarse)
         coarse = ops.sum(attention * fine[:, :, None], axis=1)  # W^T P_fine, Eq. 1
         return (coarse, attention) if self.return_attention_scores else coarse
@@ -88,5 +120,7 @@ class ResidualAttention(keras.layers.Layer):
             **super().get_config(),
             "units": self.units,
             "return_attention_scores": self.return_attention_scores,
+            "groups": self.groups,
+            "prior": self.prior,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
