@@ -95,10 +95,12 @@ def test_content_decides_and_not_the_name(tmp_path):
     assert len(audio.read(path)[0]) == RATE
 
 
-@pytest.mark.parametrize("name", ["größe 音.wav", "a.WAV", "no_suffix"])
+@pytest.mark.parametrize(
+    "name", ["größe 音.wav", "a.WAV", "no_suffix", os.fsdecode(b"latin \xe4.wav")]
+)
 def test_names_may_be_of_any_kind(tmp_path, name):
-    path = tmp_path / name
-    _store(path, _noise(), format="WAV")
+    _store(tmp_path / "any.wav", _noise(), format="WAV")
+    path = (tmp_path / "any.wav").rename(tmp_path / name)
     assert len(audio.read(str(path))[0]) == RATE
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from types import ModuleType
 
 import keras
+import librosa
 import numpy as np
 import pytest
 
+from tests.pretrained import published
 from tfhier import frontends
-from tfhier.backbones import BACKBONES
+from tfhier import tagger as taggers
+from tfhier.pretrained import mel_matrix, panns
 
 PARITY = Path(
     os.environ.get("TFHIER_PARITY") or Path(__file__).parents[1] / "../shared/parity"
@@ -27,15 +30,6 @@ CASES = {
     "cnn14_16k": ("cnn14", "panns_16k"),
 }
 every_case = pytest.mark.parametrize("case", CASES)
-
-# Published name of a tensor of a layer -> ours.
-OF_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-OF_LINEAR = {"weight": "kernel", "bias": "bias"}
 
 
 @functools.cache
@@ -57,51 +51,34 @@ def generator() -> ModuleType:
     return module
 
 
+def front_end_tensors(case: str) -> dict[str, np.ndarray]:
+    """The published front end as tensors, which the cases leave out, by librosa."""
+    settings = facts(case)["settings"]
+    bank = librosa.filters.mel(
+        sr=settings["sample_rate"],
+        n_fft=settings["window_size"],
+        n_mels=settings["mel_bins"],
+        fmin=settings["fmin"],
+        fmax=settings["fmax"],
+    )
+    return published.front_end({"num_fft": settings["window_size"]}, bank=bank.T)
+
+
 @functools.lru_cache(maxsize=1)
-def build(case: str) -> keras.Model:
-    """The network with its published classifier: log-mel in, logits out."""
-    keras.utils.set_random_seed(0)
-    log_mel = keras.Input((None, facts(case)["settings"]["mel_bins"]))
-    embedding = BACKBONES[CASES[case][0]](log_mel)
-    classifier = keras.layers.Dense(
-        facts(case)["settings"]["classes_num"], name="fc_audioset"
-    )
-    return keras.Model(
-        log_mel, {"embedding": embedding, "logits": classifier(embedding)}
-    )
+def ported(case: str) -> panns.Ported:
+    """The case's weights as a tagger; all that is known of it are the tensors."""
+    weights = generator().weights(PARITY / case)
+    return panns.port(weights | front_end_tensors(case))
 
 
-def ours(name: str) -> str | None:
-    """Name of our variable for a published tensor; None for a counter."""
-    layer, kind = name.replace(".", "_", name.count(".") - 1).split(".")
-    if kind == "num_batches_tracked":
-        return None
-    names = OF_NORM if layer.rsplit("_", 1)[-1].startswith("bn") else OF_LINEAR
-    return f"{layer}/{names[kind]}"
+def body(case: str) -> keras.Model:
+    return ported(case).tagger.get_layer("body")
 
 
-def turned(shape: list[int]) -> tuple[int, ...]:
-    """Our shape of a published kernel: OIHW to HWIO, (out, in) to (in, out)."""
-    orders = {4: (2, 3, 1, 0), 2: (1, 0)}
-    return tuple(shape[axis] for axis in orders.get(len(shape), range(len(shape))))
-
-
-def variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Layer and name -> variable, without the states of random generators."""
-    return {
-        "/".join(variable.path.split("/")[-2:]): variable
-        for variable in model.variables
-        if not variable.path.endswith("seed_generator_state")
-    }
-
-
-def load(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Give a model the published tensors."""
-    own = variables(model)
-    for name, values in tensors.items():
-        if key := ours(name):
-            axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(values.ndim)
-            own[key].assign(values if axes is None else values.transpose(axes))
+def logits(case: str, embedding: np.ndarray) -> np.ndarray:
+    """What the tagger's classifier has in front of its sigmoid."""
+    layer = body(case).get_layer(f"{ported(case).taxonomy.fine}_classifier")
+    return embedding @ np.array(layer.kernel) + np.array(layer.bias)
 
 
 def relative(got: np.ndarray, expected: np.ndarray) -> float:
@@ -113,24 +90,32 @@ def relative(got: np.ndarray, expected: np.ndarray) -> float:
 # -- Names, shapes, settings ---------------------------------------------------------
 
 
-@every_case
-def test_every_published_tensor_is_one_of_our_variables_and_none_is_left(case):
-    own = variables(build(case))
-    expected = {
-        ours(tensor["name"]): turned(tensor["shape"])
+def shapes(case: str) -> dict[str, np.ndarray]:
+    """The case's tensors, each a single zero."""
+    return {
+        tensor["name"]: np.broadcast_to(np.float32(0), tensor["shape"])
         for tensor in facts(case)["tensors"]
-        if ours(tensor["name"])
     }
-    assert {name: tuple(variable.shape) for name, variable in own.items()} == expected
-    counters = [t for t in facts(case)["tensors"] if ours(t["name"]) is None]
-    assert all(tensor["shape"] == [] for tensor in counters)
 
 
 @every_case
-def test_number_of_parameters_is_the_published_one(case):
-    trained = build(case).trainable_weights
-    count = sum(int(np.prod(weight.shape)) for weight in trained)
-    assert count == facts(case)["parameters"]
+def test_network_and_front_end_are_found_from_the_tensors_alone(case):
+    backbone, frontend = CASES[case]
+    classes = facts(case)["settings"]["classes_num"]
+    assert panns.architecture(shapes(case)) == (backbone, 1, classes)
+    found = mel_matrix.settings(front_end_tensors(case))
+    assert found == frontends.FRONTENDS[frontend]
+
+
+@every_case
+def test_every_tensor_has_its_place_and_no_variable_is_left(case):
+    result = panns.port(shapes(case), frontend=CASES[case][1])
+    trained = result.tagger.trainable_weights
+    assert sum(int(np.prod(x.shape)) for x in trained) == facts(case)["parameters"]
+    skipped = {item.name for item in result.skipped}
+    assert skipped == {
+        tensor["name"] for tensor in facts(case)["tensors"] if tensor["shape"] == []
+    }
 
 
 @every_case
@@ -167,22 +152,25 @@ def test_log_mel_is_the_published_one(case):
 def assert_published_numbers(case: str) -> None:
     limit = facts(case)["tolerance"]["tight"]
     expected = generator().load(PARITY / case)
-    front_end, model = frontends.build(CASES[case][1]), build(case)
-    load(model, generator().weights(PARITY / case))
-    answers = [
-        model(front_end(clip[None])) for clip in generator().waveforms(PARITY / case)
-    ]
-    for name in ("embedding", "logits"):
-        got = np.concatenate([answer[name].numpy() for answer in answers])
-        assert relative(got, expected[name]) <= limit, name
+    tagger = ported(case).tagger
+    embedder = taggers.embedder(tagger, ported(case).taxonomy)
+    clips = [clip[None] for clip in generator().waveforms(PARITY / case)]
+    embedding = np.concatenate([embedder(clip).numpy() for clip in clips])
+    fine = ported(case).taxonomy.fine
+    got = {
+        "embedding": embedding,
+        "logits": logits(case, embedding),
+        "probabilities": np.concatenate([tagger(clip)[fine].numpy() for clip in clips]),
+    }
+    for name, values in got.items():
+        assert relative(values, expected[name]) <= limit, name
     np.testing.assert_array_equal(
-        np.argmax([answer["logits"][0] for answer in answers], axis=1),
-        np.argmax(expected["logits"], axis=1),
+        np.argmax(got["logits"], axis=1), np.argmax(expected["logits"], axis=1)
     )
-    assert_published_stages(case, model, front_end, limit)
+    assert_published_stages(case, clips[0], limit)
 
 
-def assert_published_stages(case, model, front_end, limit: float) -> None:
+def assert_published_stages(case: str, clip: np.ndarray, limit: float) -> None:
     """Mean and spread of every channel behind each block, for the first clip."""
     expected = generator().load(PARITY / case)
     names = [name for name in expected if name.startswith("stage:")]
@@ -190,9 +178,9 @@ def assert_published_stages(case, model, front_end, limit: float) -> None:
         name.removeprefix("stage:") + ("" if name.endswith("bn0") else "_dropout")
         for name in names
     ]
+    model, front_end = body(case), ported(case).tagger.get_layer("log_mel")
     taps = keras.Model(model.input, [model.get_layer(name).output for name in layers])
-    clip = generator().waveforms(PARITY / case)[0]
-    for name, maps in zip(names, taps(front_end(clip[None])), strict=True):
+    for name, maps in zip(names, taps(front_end(clip)), strict=True):
         flat = maps.numpy().reshape(-1, maps.shape[-1]).astype(np.float64)
         got = np.stack([flat.mean(axis=0), flat.std(axis=0)])
         assert relative(got, expected[name]) <= limit, name

@@ -1,6 +1,8 @@
 """Taxonomies: reading and writing, who belongs to whom, and what labels imply."""
 
+import csv
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ FAMILIES = {
     "percussion": "cymbals drums mallet_percussion",
     "voice": "voice",
 }
+YAMNET_MAP = Path(__file__).parents[1] / "../shared/data/yamnet/yamnet_class_map.csv"
 
 
 def children(table: Taxonomy, level: str) -> dict[str, set[str]]:
@@ -177,6 +180,31 @@ def test_esc50_categories():
     assert {len(names) for names in own.values()} == {10}
     assert {"dog", "rooster", "crow"} <= own["animals"]
     assert table.labels_of(table.fine)[:3] == ("dog", "rooster", "pig")
+
+
+def test_audioset_labels_and_those_that_yamnet_leaves_out():
+    audioset, yamnet = Taxonomy.read("audioset"), Taxonomy.read("yamnet")
+    assert audioset.sizes == {"label": 527}
+    assert yamnet.sizes == {"label": 521}
+    names = audioset.labels_of("label")
+    # Places that PANNs' users index by.
+    assert [names[index] for index in (0, 137, 500, 526)] == [
+        "Speech", "Music", "Silence", "Field recording",
+    ]  # fmt: skip
+    left_out = {
+        "Male speech, man speaking", "Female speech, woman speaking", "Battle cry",
+        "Male singing", "Female singing", "Funny music",
+    }  # fmt: skip
+    assert yamnet.labels_of("label") == tuple(n for n in names if n not in left_out)
+
+
+@pytest.mark.skipif(not YAMNET_MAP.is_file(), reason="there is no YAMNet at hand")
+def test_yamnet_labels_are_those_of_its_class_map():
+    with open(YAMNET_MAP, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(521))
+    labels = Taxonomy.read("yamnet").labels_of("label")
+    assert labels == tuple(row["display_name"] for row in rows)
 
 
 @pytest.mark.parametrize("name", taxonomy.names())

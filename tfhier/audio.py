@@ -5,6 +5,7 @@ Conventions: a waveform is mono, float32, of shape (samples,), with full scale a
 healthy file or raises `AudioError`: half a recording is never passed on silently.
 """
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -247,7 +248,8 @@ def _decode(path: Path, start: bytes) -> tuple[np.ndarray, int]:
     """Decode a file by libsndfile: the mean of its channels, and its rate in Hz."""
     repaired = _check_container(path, start)
     try:
-        with _ForwardReader(repaired or path) as file:
+        # As bytes: soundfile refuses names that are no UTF-8.
+        with _ForwardReader(repaired or os.fsencode(path)) as file:
             if file.format == "RAW":  # guessed from the suffix alone (.gsm, .vox)
                 raise AudioError(f"{path}: has no audio header. Convert it to WAV.")
             waveform = _read_mono(file)

@@ -54,6 +54,7 @@ def fetch(
     size: int | None = None,
     md5: str | None = None,
     sha256: str | None = None,
+    advice: str | None = None,
 ) -> Path:
     """Download a file, or keep the one that is there if it is right.
 
@@ -63,6 +64,8 @@ def fetch(
         size: int, optional. Bytes of the file.
         md5: str, optional. Checksum as hexadecimal digits.
         sha256: str, optional. Checksum as hexadecimal digits.
+        advice: str, optional. What the message of a failed download ends with; by
+            default how to put the file there by hand.
 
     Returns:
         Path of the finished file. Without a size or a checksum any file found at `path`
@@ -81,8 +84,9 @@ def fetch(
             f"{path} is there already but is not {url}: {fault}. Remove it and run the "
             "same command again to download it."
         )
-    by_hand = f"To do without, fetch {url} elsewhere and put it at {path}."
-    if os.environ.get("TFHIER_OFFLINE", "0") not in ("", "0"):
+    if advice is None:
+        advice = f"To do without, fetch {url} elsewhere and put it at {path}."
+    if is_offline():
         raise InputError(
             f"{path.name} is not there and TFHIER_OFFLINE forbids downloads. Unset it, "
             f"or fetch {url} elsewhere and put it at {path}."
@@ -90,16 +94,27 @@ def fetch(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     _check_room(part, size)
-    _receive_all(url, part, size=size, by_hand=by_hand)
+    is_resumed = _bytes_of(part) > 0
+    _receive_all(url, part, size=size, advice=advice)
     fault = _fault(part, size=size, md5=md5, sha256=sha256)
+    if fault is not None and is_resumed:
+        # What lay there may have been the beginning of another file.
+        part.unlink()
+        _receive_all(url, part, size=size, advice=advice)
+        fault = _fault(part, size=size, md5=md5, sha256=sha256)
     if fault is not None:
         part.unlink()
         raise InputError(
             f"What {url} sent is not the expected file: {fault}. The download was "
-            f"removed; run the same command again. {by_hand}"
+            f"removed; run the same command again. {advice}".rstrip()
         )
     os.replace(part, path)
     return path
+
+
+def is_offline() -> bool:
+    """Return whether `TFHIER_OFFLINE` forbids downloads."""
+    return os.environ.get("TFHIER_OFFLINE", "0") not in ("", "0")
 
 
 def _fault(
@@ -140,7 +155,7 @@ def _bytes_of(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _receive_all(url: str, part: Path, *, size: int | None, by_hand: str) -> None:
+def _receive_all(url: str, part: Path, *, size: int | None, advice: str) -> None:
     """Receive until the file is complete, going on where a connection dropped."""
     longest, tries = _bytes_of(part), 0
     while True:
@@ -156,7 +171,7 @@ def _receive_all(url: str, part: Path, *, size: int | None, by_hand: str) -> Non
             if (have := _bytes_of(part)) > longest:
                 longest, tries = have, 0
             if refused or tries == len(PAUSES_SECONDS):
-                raise InputError(_failure(url, part, error, by_hand)) from None
+                raise InputError(_failure(url, part, error, advice)) from None
             time.sleep(PAUSES_SECONDS[tries])
             tries += 1
         except OSError as error:
@@ -166,7 +181,7 @@ def _receive_all(url: str, part: Path, *, size: int | None, by_hand: str) -> Non
             ) from None
 
 
-def _failure(url: str, part: Path, error: Exception, by_hand: str) -> str:
+def _failure(url: str, part: Path, error: Exception, advice: str) -> str:
     reason = str(getattr(error, "reason", "") or error or type(error).__name__)
     if isinstance(error, urllib.error.HTTPError):
         reason = f"the server answered {error.code} {reason}"
@@ -176,7 +191,7 @@ def _failure(url: str, part: Path, error: Exception, by_hand: str) -> str:
         resume = (
             f" {kept:,} bytes are kept in {part}; the same command goes on from there."
         )
-    return f"{url} could not be downloaded: {reason}.{resume} {by_hand}"
+    return f"{url} could not be downloaded: {reason}.{resume} {advice}".rstrip()
 
 
 def _receive(url: str, part: Path, *, size: int | None) -> None:

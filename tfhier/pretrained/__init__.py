@@ -1,0 +1,1 @@
+"""Published weights: found, read and turned into taggers of ours."""

@@ -1,0 +1,96 @@
+"""The front end that published weights were trained behind."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfhier import frontends
+from tfhier.errors import InputError, close_names
+from tfhier.frontends import FRONTENDS
+from tfhier.layers import LogMel
+from tfhier.pretrained import mel_matrix
+
+
+def build(
+    tensors: Mapping[str, np.ndarray],
+    name: str | None = None,
+    *,
+    hop_length: int | None = None,
+) -> tuple[LogMel, str]:
+    """Return the front end that weights were trained behind, and a sentence on it.
+
+    Args:
+        tensors: Mapping of published name -> array.
+        name: str. Name of a front end; tensors of another are refused. Defaults to what
+            the tensors say.
+        hop_length: int > 0. Samples between frames. Defaults to the front end's.
+
+    Raises:
+        InputError: Nothing says what the network hears, or two things differ.
+    """
+    if hop_length is not None and hop_length < 1:
+        raise InputError(
+            f"A hop is one sample or more. Received: hop_length={hop_length}"
+        )
+    if name is None:
+        settings = mel_matrix.settings(tensors, hop_length=hop_length)
+        if settings is None:
+            raise InputError(
+                "The weights hold no tensors of a front end, so they do not say what "
+                "the network hears. Name it with --frontend: "
+                f"{', '.join(FRONTENDS)}."
+            )
+    else:
+        if name not in FRONTENDS:
+            raise InputError(
+                f"There is no frontend '{name}'."
+                f"{close_names(name, FRONTENDS)} All: tfhier list frontends"
+            )
+        mel_matrix.check(tensors, name)
+        settings = dict(FRONTENDS[name])
+        if hop_length is not None:
+            settings["hop_length"] = hop_length
+    mels = tensors["bn0.weight"].shape if "bn0.weight" in tensors else None
+    if mels not in (None, (settings["num_mels"],)):
+        raise InputError(
+            f"The network normalises mel bands with a tensor of shape {mels}, but its "
+            f"front end has {settings['num_mels']}. Name the right one with --frontend."
+        )
+    log_mel = LogMel(name="log_mel", **settings)
+    return log_mel, _sentence(log_mel, name, hop_length)
+
+
+def name_of(log_mel: LogMel) -> str:
+    """Return the name of a front end, whatever its hop; "" for one without."""
+    own = _without_hop(log_mel)
+    names = (name for name in FRONTENDS if _without_hop(frontends.build(name)) == own)
+    return next(names, "")
+
+
+def _without_hop(log_mel: LogMel) -> dict:
+    """Return what a front end computes of a frame, defaults included."""
+    foreign = ("name", "dtype", "trainable", "hop_length")
+    config = log_mel.get_config()
+    return {name: value for name, value in config.items() if name not in foreign}
+
+
+def _sentence(log_mel: LogMel, name: str | None, hop_length: int | None) -> str:
+    """Return a sentence on where the settings of the front end come from."""
+    settings = log_mel.get_config()
+    hop = f"a hop of {settings['hop_length']} samples"
+    if name is not None:
+        found = f"The front end is {name}, as named"
+    elif known := name_of(log_mel):
+        found = f"The front end is {known}, by the tensors"
+    else:
+        found = (
+            f"The front end has {settings['sample_rate']} Hz, a DFT of "
+            f"{settings['num_fft']} points and {settings['num_mels']} mels "
+            f"{settings['min_hertz']:g}-{settings['max_hertz']:g} Hz, by the tensors"
+        )
+        if hop_length is None:
+            return (
+                f"{found}; {hop} is assumed, as the window of all published networks "
+                f"is {mel_matrix.WINDOW_HOPS} hops. --hop-length gives another."
+            )
+    return f"{found}, with {hop}{' as given' if hop_length else ''}."
