@@ -1,17 +1,22 @@
 """The doors, `run.py` and `tfhier`: right answers, and mistakes told in one line."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tfhier as package
 from tests import tiny
+from tests.pretrained import published, torch_writer
 from tfhier import __main__ as command_line
-from tfhier import catalogue, console
+from tfhier import audio, catalogue, console
 from tfhier.files import locked
+from tfhier.frontends import FRONTENDS
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = catalogue.find(ROOT / "experiments")
@@ -218,6 +223,7 @@ def test_lists_know_what_the_house_has(capsys):
     for kind, name in {
         "experiments": "openmic_resatt", "backbones": "cnn14", "heads": "gmp",
         "frontends": "panns_16k", "datasets": "openmic", "taxonomies": "openmic",
+        "weights": "panns_cnn14",
     }.items():  # fmt: skip
         assert name in tfhier(capsys, "list", kind)[1].split()
 
@@ -284,3 +290,222 @@ def test_the_module_is_a_door_too():
     )
     assert done.returncode == 0
     assert done.stdout.strip()
+
+
+# -- tfhier port and predict -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A tiny checkpoint as published: CNN6 at 8 kHz with seven classes."""
+    path = tmp_path_factory.mktemp("weights") / "Tiny_mAP=0.5.pth"
+    tensors = published.front_end(FRONTENDS["panns_8k"])
+    torch_writer.write(path, tensors | published.state_dict(published.body("cnn6")))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(weights, tmp_path_factory):
+    """The same ported."""
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    assert command_line.main(["port", "panns", str(weights), str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def clips(rng, tmp_path):
+    """Two clips of 0.5 and 0.3 s."""
+    paths = [tmp_path / "a clip.wav", tmp_path / "b,2.flac"]
+    for path, seconds in zip(paths, (0.5, 0.3), strict=True):
+        sound = rng.uniform(-0.5, 0.5, round(44_100 * seconds))
+        audio.write(path, sound, sample_rate=44_100)
+    return paths
+
+
+def test_port_says_what_it_found_and_writes_a_model(capsys, weights, tmp_path):
+    target = tmp_path / "new" / "model.keras"
+    status, text, errors = tfhier(capsys, "port", "panns", weights, target)
+    assert (status, errors) == (0, "")
+    lines = text.splitlines()
+    assert lines[0].endswith("The network is cnn6 at width 0.0625, with 7 classes.")
+    assert "panns_8k, by the tensors, with a hop of 80 samples" in lines[1]
+    assert "class_000 to class_006" in lines[2]
+    unused = [line for line in lines if line.startswith("unused")]
+    assert any(line.startswith("unused   3 tensors: of the front") for line in unused)
+    assert any("num_batches_tracked, " in line and "..." in line for line in unused)
+    assert lines[-1] == f"model    {target}"
+    assert package.load(target).sample_rate == 8_000
+
+
+def test_port_takes_all_its_options(capsys, weights, tmp_path):
+    labels, target = tmp_path / "labels.csv", tmp_path / "model.keras"
+    labels.write_text("fine,coarse\na,x\nb,x\nc,x\nd,y\ne,y\nf,y\ng,z\n")
+    status, text, _ = tfhier(
+        capsys, "port", "panns", weights, target, "--backbone", "cnn6", "--frontend",
+        "panns_8k", "--hop-length", "100", "--labels", labels, "--softmax",
+    )  # fmt: skip
+    assert status == 0
+    assert "as named, with a hop of 100 samples as given" in text
+    loaded = package.load(target)
+    assert loaded.levels["coarse"] == ("x", "y", "z")
+    assert loaded.frontend.hop_length == 100
+    assert loaded.contract.softmax
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        (["FILE", "model.h5"], ["model.h5 is to be a .keras file"]),
+        (["missing.pth", "MODEL"], ["missing.pth"]),
+        ([".", "MODEL"], ["."]),
+        (["FILE", "MODEL", "--backbone", "cnn14"], ["of cnn6, not of cnn14"]),
+        (["FILE", "MODEL", "--frontend", "pans_8k"], ["'pans_8k'", "Close: panns_8k"]),
+        (["FILE", "MODEL", "--hop-length", "0"], ["hop_length=0"]),
+        (["FILE", "MODEL", "--labels", "openmic"], ["20 labels", "7 classes"]),
+        (["FILE", "MODEL", "--labels", "few.csv"], ["2 labels", "7 classes"]),
+        (["FILE", "MODEL", "--labels", "none.csv"], ["no taxonomy file none.csv"]),
+        (["FILE", "MODEL", "--labels", "opnmic"], ["'opnmic'", "openmic"]),
+        (["FILE", "MODEL", "--prefix", "net"], ["starts with 'net.'"]),
+    ],
+    ids=range(11),
+)
+def test_mistakes_at_port_are_one_line(
+    capsys, weights, tmp_path, monkeypatch, arguments, pieces
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few.csv").write_text("label\na\nb\n")
+    words = {"FILE": weights, "MODEL": "model.keras"}
+    arguments = [words.get(word, word) for word in arguments]
+    assert_one_line(tfhier(capsys, "port", "panns", *arguments), *pieces)
+    assert [path.name for path in tmp_path.iterdir()] == ["few.csv"]
+
+
+def test_options_of_another_family_are_one_line(capsys, weights, tmp_path):
+    found = tfhier(
+        capsys, "port", "yamnet", weights, tmp_path / "m.keras", "--hop-length", "160",
+        "--softmax",
+    )  # fmt: skip
+    assert_one_line(found, "'yamnet' has no --hop-length, --softmax. Leave it out")
+
+
+def test_a_file_that_would_run_a_command_is_one_line(capsys, tmp_path):
+    marker = tmp_path / "executed"
+    call = torch_writer.Global("os", "system")(f"touch {marker}")
+    torch_writer.write(tmp_path / "weights.pth", {"a": call})
+    found = tfhier(capsys, "port", "panns", tmp_path / "weights.pth", marker)
+    assert_one_line(found, "is to be a .keras file")
+    target = tmp_path / "model.keras"
+    found = tfhier(capsys, "port", "primates", tmp_path / "weights.pth", target)
+    assert_one_line(found, "'os.system'", "Nothing was executed")
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_predict_shows_and_writes_the_same(capsys, model, clips, tmp_path):
+    arrays, labels = tmp_path / "out" / "answers.npz", tmp_path / "out" / "labels.csv"
+    status, text, errors = tfhier(
+        capsys, "predict", model, *clips, "--npz", arrays, "--csv", labels, "--top", "2"
+    )
+    assert (status, errors) == (0, "")
+    lines = text.splitlines()
+    assert lines[::2] == [str(clips[0]), str(clips[1]), f"arrays   {arrays}"]
+    assert lines[-1] == f"table    {labels}"
+    with labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["file"], row["rank"]) for row in rows] == [
+        (str(path), rank) for path in clips for rank in "12"
+    ]
+    with np.load(arrays) as file:
+        scores, names = file["label"], file["labels_label"]
+        assert file["num_frames"].tolist() == [51, 31]
+    for clip, line in enumerate((lines[1], lines[3])):
+        best = np.argsort(-scores[clip], kind="stable")[:2]
+        shown = "  ".join(f"{names[i]} {scores[clip, i]:.3f}" for i in best)
+        assert line == f"label    {shown}"
+        assert [row["label"] for row in rows[2 * clip :][:2]] == names[best].tolist()
+
+
+def test_predict_shows_five_labels_unless_told_otherwise(capsys, model, clips):
+    _, text, errors = tfhier(capsys, "predict", model, clips[0])
+    assert text.splitlines()[1].count("class_00") == 5
+    assert errors == ""
+    _, text, _ = tfhier(capsys, "predict", model, clips[0], "--top", "100")
+    assert text.splitlines()[1].count("class_00") == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        (["missing.keras", "CLIP"], ["There is no model missing.keras."]),
+        ([".", "CLIP"], ["There is no model ."]),
+        (["CLIP", "CLIP"], ["a clip.wav is no .keras file"]),
+        (["MODEL", "CLIP", "missing.wav"], ["missing.wav: there is no such file"]),
+        (["MODEL", "CLIP", "."], [".: is a folder. Give one audio file."]),
+        (["MODEL", "CLIP", "text.wav"], ["text.wav: is not audio in a known format"]),
+        (["MODEL", "MODEL"], ["tiny.keras: is not audio in a known format"]),
+        (["MODEL", "CLIP", "--npz", "text.wav"], ["text.wav is to be a .npz file"]),
+        (["MODEL", "CLIP", "--csv", "text.npz"], ["text.npz is to be a .csv file"]),
+        (["missing.keras", "CLIP", "--csv", "a"], ["a is to be a .csv file"]),
+    ],
+    ids=range(10),
+)
+def test_mistakes_at_predict_are_one_line_and_write_nothing(
+    capsys, model, clips, tmp_path, monkeypatch, arguments, pieces
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "kept.npz").write_text("earlier")
+    before = {path.name for path in tmp_path.iterdir()}
+    words = {"CLIP": clips[0], "MODEL": model}
+    arguments = [words.get(word, word) for word in arguments]
+    outputs = () if "--npz" in arguments else ("--npz", "kept.npz")
+    found = tfhier(capsys, "predict", *arguments, *outputs)
+    assert_one_line(found, *pieces)
+    assert found[1] == ""
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert (tmp_path / "kept.npz").read_text() == "earlier"
+
+
+def test_predictions_that_cannot_be_written_are_one_line(
+    capsys, model, clips, tmp_path
+):
+    (tmp_path / "file").write_text("no folder")
+    target = tmp_path / "file" / "out.npz"
+    found = tfhier(capsys, "predict", model, clips[0], "--npz", target)
+    assert_one_line(found, str(tmp_path / "file"))
+
+
+def test_who_stops_reading_early_has_the_files(model, clips, tmp_path, monkeypatch):
+    """As `tfhier predict ... | head -1` does."""
+    from tfhier import predict
+
+    def stopped(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(predict, "show", stopped)
+    words = ["predict", model, *clips, "--csv", tmp_path / "all.csv"]
+    args = command_line.parser().parse_args([str(word) for word in words])
+    with pytest.raises(BrokenPipeError):
+        command_line.predict_clips(args)
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + 2 * 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("port", "pans", "FILE", "MODEL"),
+        ("port", "panns", "FILE"),
+        ("port", "panns", "FILE", "MODEL", "--hop-length", "ten"),
+        ("predict", "MODEL"),
+        ("predict", "MODEL", "CLIP", "--top", "0"),
+        ("predict", "MODEL", "CLIP", "--top", "-1"),
+        ("predict", "MODEL", "CLIP", "--top", "many"),
+    ],
+)
+def test_wrong_words_at_port_and_predict_show_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(list(arguments))
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("usage: tfhier")
+    if "--top" in arguments:
+        assert f"{arguments[-1]} is no whole number above 0" in errors

@@ -1,8 +1,11 @@
-"""The command `tfhier`: look around and prepare data.
+"""The command `tfhier`: look around, prepare data, port weights, tag clips.
 
-    tfhier list experiments|backbones|heads|frontends|datasets|taxonomies [--json]
+    tfhier list experiments|backbones|heads|frontends|datasets|taxonomies|weights
+        [--json]
     tfhier describe EXPERIMENT [--profile paper|small] [--json]
     tfhier prepare DATASET [--output FOLDER]
+    tfhier port panns|primates|yamnet FILE MODEL.keras [--frontend NAME] ...
+    tfhier predict MODEL.keras AUDIO... [--npz FILE] [--csv FILE] [--top 5]
 
 Training is `python experiments/run.py --exp NAME`.
 """
@@ -17,7 +20,10 @@ import tfhier
 from tfhier import catalogue, console
 from tfhier.errors import InputError
 
-KINDS = ("experiments", "backbones", "heads", "frontends", "datasets", "taxonomies")
+KINDS = (
+    "experiments", "backbones", "heads", "frontends", "datasets", "taxonomies",
+    "weights",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +52,39 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="folder to put it in (default: where it is looked for)",
     )
+    _add_port(commands.add_parser("port", help="published weights to a saved tagger"))
+    _add_predict(commands.add_parser("predict", help="tag whole clips"))
     return p
+
+
+def _add_port(porting: argparse.ArgumentParser) -> None:
+    porting.add_argument("family", choices=("panns", "primates", "yamnet"))
+    porting.add_argument("source", type=Path, metavar="FILE", help="as published")
+    porting.add_argument("target", type=Path, metavar="MODEL.keras", help="to write")
+    porting.add_argument("--backbone", help="what it must be (default: told by it)")
+    porting.add_argument("--frontend", help="what it hears (default: told by it)")
+    porting.add_argument("--hop-length", type=int, metavar="SAMPLES", help="of frames")
+    porting.add_argument(
+        "--labels", metavar="CSV", help="a taxonomy, its labels in the order of classes"
+    )
+    porting.add_argument("--prefix", help="which network of several: net_swa")
+    porting.add_argument(
+        "--softmax", action="store_true", help="the classes exclude each other"
+    )
+
+
+def _add_predict(predicting: argparse.ArgumentParser) -> None:
+    predicting.add_argument("model", type=Path, metavar="MODEL.keras")
+    predicting.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
+    predicting.add_argument("--npz", type=Path, help="write all answers as arrays")
+    predicting.add_argument("--csv", type=Path, help="write the likeliest labels")
+    predicting.add_argument("--top", type=_count, default=5, help="so many of them")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)
 
 
 def find_folder(given: Path | None) -> Path:
@@ -77,6 +115,10 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
         from tfhier import data
 
         return data.describe()
+    if kind == "weights":
+        from tfhier.pretrained import registry
+
+        return registry.describe()
     if kind == "taxonomies":
         from tfhier import taxonomy
 
@@ -166,6 +208,54 @@ def print_description(found: dict) -> None:
         print(f"  {name:<24} {value}")
 
 
+def port_weights(args: argparse.Namespace) -> None:
+    """Write a saved tagger and say what was found in the published file."""
+    from tfhier.taxonomy import Taxonomy
+
+    taxonomy = Taxonomy.read(args.labels) if args.labels else None
+    with console.without_native_messages():
+        from tfhier.pretrained import porting
+    ported = porting.port(
+        args.family,
+        args.source,
+        args.target,
+        prefix=args.prefix,
+        taxonomy=taxonomy,
+        backbone=args.backbone,
+        frontend=args.frontend,
+        hop_length=args.hop_length,
+        softmax=args.softmax,
+    )
+    for note in ported.notes:
+        console.line("", note)
+    reasons: dict[str, list[str]] = {}
+    for tensor in ported.skipped:
+        reasons.setdefault(tensor.reason, []).append(tensor.name)
+    for reason, names in reasons.items():
+        shown = ", ".join(names[:3]) + " ..." * (len(names) > 3)
+        console.line("unused", f"{len(names)} tensors: {reason} ({shown})")
+    console.line("model", str(args.target))
+
+
+def predict_clips(args: argparse.Namespace) -> None:
+    """Tag clips, print the likeliest labels and write what was asked for."""
+    with console.without_native_messages():
+        from tfhier import predict
+    for path, suffix in ((args.npz, ".npz"), (args.csv, ".csv")):
+        if path:
+            predict.check_suffix(path, suffix)
+    found = predict.predict(tfhier.load(args.model), args.audio)
+    # First the files: who reads what is printed may stop early, as `head` does.
+    if args.npz:
+        found.write_npz(args.npz)
+    if args.csv:
+        found.write_csv(args.csv, count=args.top)
+    predict.show(found, count=args.top)
+    for topic, path in (("arrays", args.npz), ("table", args.csv)):
+        if path:
+            console.line(topic, str(path))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(arguments)
@@ -182,6 +272,10 @@ def _run(args: argparse.Namespace) -> None:
             print(json.dumps(found, indent=2))
         else:
             print_description(found)
+    elif args.command == "port":
+        port_weights(args)
+    elif args.command == "predict":
+        predict_clips(args)
     else:
         from tfhier import data
 

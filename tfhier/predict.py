@@ -1,0 +1,123 @@
+"""Whole clips through a saved tagger, and what it answered as arrays and as a table."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tfhier import console
+from tfhier.errors import InputError
+from tfhier.files import replacing, write_text
+from tfhier.runtime import LoadedTagger
+
+# What an array file holds beside the arrays of every level.
+ARRAYS = ("files", "log_mel", "num_frames", "embedding", "logits")
+# What `numpy.savez` takes for arguments of its own.
+_ARGUMENTS = ("file", "allow_pickle")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a tagger answered to some clips.
+
+    Args:
+        tagger: LoadedTagger.
+        files: Paths of the clips.
+        answers: What `LoadedTagger.answer` gave, in the order of the files.
+    """
+
+    tagger: LoadedTagger
+    files: tuple[Path, ...]
+    answers: tuple[dict[str, np.ndarray], ...]
+
+    def top(self, clip: int, level: str, count: int) -> list[tuple[str, float]]:
+        """Return the likeliest labels of a clip on a level with their probabilities."""
+        scores = self.answers[clip][level]
+        labels = self.tagger.levels[level]
+        order = np.argsort(-scores, kind="stable")[:count]
+        return [(labels[label], float(scores[label])) for label in order]
+
+    def write_npz(self, path: str | Path) -> None:
+        """Write the answers as arrays, one row a clip.
+
+        `files` (clips,), `embedding` (clips, units), `logits` (clips, labels of the
+        finest level), by level probabilities (clips, labels) and `labels_LEVEL`
+        (labels,), and `log_mel` (clips, frames, mels). Clips of `num_frames` (clips,)
+        fewer frames than the longest are followed by NaN there.
+
+        Raises:
+            InputError: The name does not end in `.npz`.
+        """
+        check_suffix(path, ".npz")
+        log_mels = [answer["log_mel"] for answer in self.answers]
+        frames = np.array([len(each) for each in log_mels])
+        padded = np.full(
+            (len(log_mels), frames.max(), log_mels[0].shape[1]), np.nan, np.float32
+        )
+        for row, each in zip(padded, log_mels, strict=True):
+            row[: len(each)] = each
+        levels = self.tagger.levels
+        names = ("embedding", "logits", *levels)
+        with replacing(path) as temporary:
+            np.savez(
+                temporary,
+                files=np.array([str(file) for file in self.files]),
+                log_mel=padded,
+                num_frames=frames,
+                **{n: np.stack([answer[n] for answer in self.answers]) for n in names},
+                **{f"labels_{name}": np.array(own) for name, own in levels.items()},
+            )
+
+    def write_csv(self, path: str | Path, *, count: int) -> None:
+        """Write the likeliest labels: file, level, rank, label, probability."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["file", "level", "rank", "label", "probability"])
+        for clip, file in enumerate(self.files):
+            for level in self.tagger.levels:
+                for rank, (label, score) in enumerate(self.top(clip, level, count), 1):
+                    place = (_printable(file), level, rank)
+                    rows.writerow([*place, label, f"{score:.6f}"])
+        write_text(path, text.getvalue())
+
+
+def predict(tagger: LoadedTagger, files: Sequence[Path]) -> Predictions:
+    """Answer to some clips, showing a bar.
+
+    Raises:
+        InputError: A clip cannot be used, or a level is called as an array is.
+    """
+    names = (*ARRAYS, *(f"labels_{level}" for level in tagger.levels))
+    taken = [level for level in tagger.levels if level in (*names, *_ARGUMENTS)]
+    if taken:
+        raise InputError(
+            f"The level '{taken[0]}' cannot be called so: predict writes arrays "
+            f"{', '.join(names)}, and NumPy keeps {' and '.join(_ARGUMENTS)} for "
+            "itself. Rename it in the taxonomy, and port or train again."
+        )
+    bar = tqdm(files, desc="predict", unit="clip", disable=None, leave=False)
+    return Predictions(tagger, tuple(files), tuple(map(tagger.answer, bar)))
+
+
+def check_suffix(path: str | Path, suffix: str) -> None:
+    """Raise an InputError for an output whose name does not end as it should."""
+    if Path(path).suffix != suffix:
+        raise InputError(f"{path} is to be a {suffix} file: let its name end so.")
+
+
+def show(predictions: Predictions, *, count: int) -> None:
+    """Print the likeliest labels of every clip, level by level."""
+    for clip, file in enumerate(predictions.files):
+        print(_printable(file))
+        for level in predictions.tagger.levels:
+            found = predictions.top(clip, level, count)
+            console.line(level, "  ".join(f"{name} {p:.3f}" for name, p in found))
+
+
+def _printable(path: Path) -> str:
+    """Return a path as text, with escapes for what is no UTF-8 in its name."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,187 @@
+"""A saved tagger as one object: clips in, scores by label out.
+
+    import tfhier
+
+    tagger = tfhier.load("cnn14_16k.keras")
+    tagger.tag("clip.wav")["label"]  # {"Speech": 0.81, ...}
+
+What sample rate a model needs and how much sound it takes at a time is in its contract
+(`tfhier.contract`). Files are resampled to that rate; an array comes with its own.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfhier import audio, contract, saved, tagger
+from tfhier.errors import InputError
+
+# Windows answered at once: answers do not depend on it, only memory does.
+BATCH_SIZE = 64
+# What an answer holds beside the probabilities of every level.
+ARRAYS = ("log_mel", "embedding", "logits")
+
+
+class LoadedTagger:
+    """A tagger loaded from a `.keras` file.
+
+    Args:
+        path: str or Path. A file written by `tfhier port` or by training.
+
+    Raises:
+        InputError: The file is missing, broken, no tagger of waveforms, contradicts its
+            contract, or has a level called as one of `ARRAYS`.
+    """
+
+    def __init__(self, path: str | Path):
+        self.contract = contract.read(path)
+        if not self.contract.sample_rate:
+            raise InputError(
+                f"{path} takes precomputed features, not sound: it cannot tag audio."
+            )
+        self.taxonomy = self.contract.taxonomy
+        taken = [level for level in self.taxonomy.levels if level in ARRAYS]
+        if taken:
+            raise InputError(
+                f"{path} has a level '{taken[0]}', and an answer has an array of that "
+                f"name ({', '.join(ARRAYS)}). Rename the level in the taxonomy, and "
+                "port or train again."
+            )
+        self.model = saved.load(Path(path), self.taxonomy)
+        self.frontend = tagger.frontend_of(self.model)
+        self._check_frontend(path)
+        self._answers = tagger.answers(self.model, self.taxonomy)
+
+    def _check_frontend(self, path: str | Path) -> None:
+        """Raise an InputError if the front end is not what the contract promises."""
+        if self.frontend is None:
+            fault = "it takes precomputed features"
+        elif self.frontend.sample_rate != self.sample_rate:
+            fault = f"its front end takes {self.frontend.sample_rate} Hz"
+        elif 0 < self._window_and_hop()[0] < self.frontend.min_samples:
+            fault = f"its front end needs {self.frontend.min_samples} samples"
+        else:
+            return
+        window = self.contract.window_seconds
+        length = f"windows of {window:g} s" if window else "whole clips"
+        raise InputError(
+            f"{path} contradicts itself: its contract promises {length} at "
+            f"{self.sample_rate} Hz, but {fault}. Save it again."
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the waveforms that the model works on, in Hz."""
+        return self.contract.sample_rate
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Labels of every level, in the order of the scores, finest level first."""
+        return {level: self.taxonomy.labels_of(level) for level in self.taxonomy.levels}
+
+    def tag(self, clip, *, sample_rate: int | None = None) -> dict[str, dict]:
+        """Return {level: {label: probability}} of a clip, arguments as `answer`."""
+        found = self.answer(clip, sample_rate=sample_rate)
+        return {
+            level: dict(zip(labels, map(float, found[level]), strict=True))
+            for level, labels in self.levels.items()
+        }
+
+    def embed(self, clip, *, sample_rate: int | None = None) -> np.ndarray:
+        """Return the embedding (units,) of a clip, arguments as `answer`."""
+        return self.answer(clip, sample_rate=sample_rate)["embedding"]
+
+    def answer(
+        self, clip: str | Path | np.ndarray, *, sample_rate: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return all that the model computes of a whole clip.
+
+        A model with a window hears the clip window by window, the last one filled up
+        with zeros, and the answers are the means over windows.
+
+        Args:
+            clip: str or Path of an audio file, which is resampled as needed; or array
+                (samples,) of floats in [-1, 1].
+            sample_rate: int > 0. Of an array, in Hz; another than the model's is
+                resampled.
+
+        Returns:
+            Dict of float32 arrays: `log_mel` (frames, mels) of the whole clip,
+            `embedding` (units,), `logits` (labels,) of the finest level, and by level
+            probabilities (labels,).
+
+        Raises:
+            InputError: The clip cannot be read, is too short, or is an array without
+                its rate, of another shape or type, or not finite.
+        """
+        waveform = self._waveform(clip, sample_rate)
+        if not self.contract.window_seconds:
+            found = keras.tree.map_structure(
+                np.asarray, self._answers(waveform[None], training=False)
+            )
+            return {name: values[0] for name, values in found.items()}
+        windows = self._windows(waveform)
+        found = self._answers.predict(windows, batch_size=BATCH_SIZE, verbose=0)
+        means = {name: values.mean(axis=0) for name, values in found.items()}
+        heard = audio.fix_length(
+            waveform, max(len(waveform), self.frontend.min_samples)
+        )
+        return {**means, "log_mel": np.asarray(self.frontend(heard[None]))[0]}
+
+    def _waveform(self, clip, sample_rate: int | None) -> np.ndarray:
+        """Return a clip as a waveform (samples,) at the model's rate."""
+        if isinstance(clip, str | Path):
+            name = str(clip)
+            waveform, _ = audio.read(
+                clip, sample_rate=self.sample_rate, allow_silent=True
+            )
+        else:
+            name = "The array"
+            waveform = self._resampled(clip, sample_rate)
+        least = 1 if self.contract.window_seconds else self.frontend.min_samples
+        if len(waveform) < least:
+            raise InputError(
+                f"{name}: is too short, {len(waveform)} samples at "
+                f"{self.sample_rate} Hz; the model needs {least}, "
+                f"{1000 * least / self.sample_rate:.2g} ms. Pad it with zeros."
+            )
+        return waveform
+
+    def _resampled(self, waveform, sample_rate: int | None) -> np.ndarray:
+        if sample_rate is None:
+            raise InputError(
+                "An array needs its sample rate: tag(waveform, sample_rate=44_100). "
+                f"The model's own is {self.sample_rate} Hz."
+            )
+        waveform = np.asarray(waveform)
+        # Integers are samples of 16 or 24 bits that nobody has scaled yet.
+        is_float = waveform.dtype.kind == "f"
+        if not is_float or waveform.ndim != 1 or not waveform.size:
+            raise InputError(
+                "A clip is an array (samples,) of floats in [-1, 1], one channel. "
+                f"Received: shape={waveform.shape}, dtype={waveform.dtype}"
+            )
+        # A peak beyond float32, NaN or infinite.
+        if not np.abs(waveform).max() <= np.finfo(np.float32).max:
+            raise InputError(
+                "The array holds NaN or infinite samples. Leave them out or set them "
+                "to zero."
+            )
+        return audio.resample(
+            waveform, source_rate=sample_rate, target_rate=self.sample_rate
+        )
+
+    def _window_and_hop(self) -> tuple[int, int]:
+        """Return length and hop of the contract's windows in samples."""
+        seconds = self.contract.window_seconds, self.contract.hop_seconds
+        length, hop = (round(each * self.sample_rate) for each in seconds)
+        return length, hop
+
+    def _windows(self, waveform: np.ndarray) -> np.ndarray:
+        """Cut a waveform into windows (windows, samples) that cover it."""
+        length, hop = self._window_and_hop()
+        hops = max(0, -(-(len(waveform) - length) // hop))
+        padded = np.zeros(length + hops * hop, np.float32)
+        padded[: len(waveform)] = waveform
+        return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
