@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tfhier import experiment as experiment_module
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 
@@ -74,8 +75,30 @@ def test_values_out_of_range_are_refused(name, value):
         ({"noise_snr_db": ("a", "b")}, "noise_snr_db is a lowest"),
         ({"noise_rate": 0.5}, "noise_rate.* and noise_label.* are given together"),
         ({"noise_label": "rain"}, "noise_rate.* and noise_label.* are given together"),
-        ({"frozen": True}, "frozen and fit='svm' need initial"),
-        ({"fit": "svm"}, "frozen and fit='svm' need initial"),
+        ({"frozen": True}, "frozen and fit='svm' need a trained backbone"),
+        ({"fit": "svm"}, "frozen and fit='svm' need a trained backbone"),
+        ({"pretrained": "a", "initial": ("b",)}, "pretrained weights or from initial"),
+        (
+            {"pretrained": "a", "features": "X"},
+            "pretrained weights are of one backbone",
+        ),
+        ({"pretrained": "a", "backbone": "cnn6+cnn10"}, "are of one backbone on audio"),
+        ({"initial_head": True}, "initial_head takes neck and head from initial"),
+        ({"attention_prior": 1.0, "head": "gmp"}, "attention_prior is of the head"),
+        (
+            {"initial": ("a", "b"), "initial_head": True, "backbone": "cnn6+cnn10"},
+            r"initial_head takes .* one tagger, .*'cnn6\+cnn10'",
+        ),
+        (
+            {"pretrained": "a", "frozen": True, "backbone_rate": 0.1},
+            "backbone_rate and layer_decay are of a backbone that is trained",
+        ),
+        (
+            {"initial": ("a",), "fit": "svm", "head": "gmp", "layer_decay": 0.5},
+            "backbone_rate and layer_decay are of a backbone that is trained",
+        ),
+        ({"grid": {"pretrained": ("a", "b")}}, "pretrained is no part of it"),
+        ({"grid": {"initial": (("a",), ("b",))}}, "initial is no part of it"),
         ({"fit": "svm", "loss": "cce", "initial": ("a",)}, "Use loss='bce' with it"),
         ({"ema_reset_every": 200}, "ema_reset_every is of the average that ema_decay"),
         ({"initial": (1,)}, r"initial gives names of experiments. Received: \(1,\)"),
@@ -135,6 +158,12 @@ def test_choices_are_those_and_no_others(name, choices):
         ("roll_seconds", -0.1),
         ("gain_db", float("inf")),
         ("noise_rate", 1.1),
+        ("hidden_units", -1),
+        ("hidden_dropout", 1.0),
+        ("attention_prior", -1.0),
+        ("backbone_rate", -0.1),
+        ("layer_decay", 0.0),
+        ("layer_decay", 1.1),
     ],
 )
 def test_values_of_training_and_augmentation_out_of_range_are_refused(name, value):
@@ -161,6 +190,47 @@ def test_settings_are_plain_json(name):
     settings = BASE.settings()
     assert settings[name] == getattr(BASE, name)
     assert not {"row", "paper", "seeds", "grid", "small"} & set(settings)
+
+
+FIXED = Experiment(pretrained="a", frozen=True, spec_augment=False, dropout_scale=0.0)
+
+
+def test_embeddings_of_a_frozen_pretrained_backbone_are_computed_once():
+    assert FIXED.embeds_once
+    assert FIXED.but(mixup_alpha=0.3, hidden_units=8, hidden_dropout=0.5).embeds_once
+    assert not FIXED.but(frozen=False).embeds_once
+    assert not FIXED.but(pretrained="", initial=("a",)).embeds_once
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec_augment": True},
+        {"dropout_scale": 0.1},
+        {"crop_seconds": 1.0},
+        {"time_stretch": 0.1},
+        {"pitch_quarter_tones": 1},
+        {"roll_seconds": 0.1},
+        {"gain_db": 1.0},
+        {"noise_rate": 0.1, "noise_label": "rain"},
+    ],
+)
+def test_what_chance_changes_before_an_embedding_is_not_computed_once(changes):
+    changed = FIXED.but(**changes)
+    assert not changed.embeds_once
+    assert {name for name, _ in changed.heard_anew} == set(changes)
+    assert changed.but(**dict(changed.heard_anew)) == FIXED
+
+
+def test_every_augmentation_is_heard_anew_but_for_mixup():
+    """Those of the settings' own section, or what `trainer` draws on waveforms."""
+    fields = [item.name for item in dataclasses.fields(Experiment)]
+    section = fields[fields.index("spec_augment") : fields.index("seeds")]
+    details = {"spec_time_width", "spec_mel_width", "spec_stripes", "spec_per"}
+    own = {name for name, _ in experiment_module._HEARD_ANEW.items()}
+    assert set(section) - details - {"mixup_alpha", "mixup_per", "noise_snr_db"} == (
+        own - {"dropout_scale", "crop_seconds"}
+    )
 
 
 def test_profiles():

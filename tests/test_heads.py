@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfhier import heads, losses
+from tfhier import heads, losses, tagger
 from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
@@ -289,7 +289,132 @@ def test_levelwise_levels_share_no_weight(rng):
     assert np.abs(after["coarse"] - before["coarse"]).max() > 0.01
 
 
+# -- Attention that begins at the taxonomy -------------------------------------------
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the fine axis of (batch, fine, coarse), in float64."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return grown / grown.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("prior", [0.0, 0.7, 3.0, 100.0])
+@pytest.mark.parametrize("taxonomy", [TREE, TWO_PARENTS], ids=["tree", "two parents"])
+def test_the_prior_is_added_to_the_logits_of_children(prior, taxonomy, rng):
+    groups, (fines, coarses) = taxonomy.groups("fine"), taxonomy.sizes.values()
+    layer = ResidualAttention(
+        coarses, groups=groups, prior=prior, return_attention_scores=True
+    )
+    embedding = rng.normal(0, 1, (8, 6)).astype(np.float32)
+    fine = rng.uniform(0, 1, (8, fines)).astype(np.float32)
+    layer.build([embedding.shape, fine.shape])
+    layer.bias.assign(rng.normal(size=layer.bias.shape))
+    logits = embedding.astype(np.float64) @ np.array(layer.kernel) + layer.bias
+    logits = logits.reshape(8, fines, coarses)
+    for parent, children in enumerate(groups):
+        for child in children:
+            logits[:, child, parent] += prior
+    expected = softmax(logits)
+    coarse, attention = layer([embedding, fine])
+    np.testing.assert_allclose(attention, expected, rtol=1e-4, atol=1e-6)
+    weighed = np.einsum("bfc,bf->bc", expected, fine)
+    np.testing.assert_allclose(coarse, weighed, rtol=1e-4)
+
+
+def test_an_untrained_map_weighs_children_by_the_prior():
+    prior = np.log(4.0)
+    layer = ResidualAttention(
+        2,
+        groups=TWO_PARENTS.groups("fine"),  # a, b under x; b, c under y
+        prior=prior,
+        kernel_initializer="zeros",
+        return_attention_scores=True,
+    )
+    _, attention = layer([np.ones((1, 6), np.float32), np.ones((1, 3), np.float32)])
+    expected = [[4 / 9, 1 / 9], [4 / 9, 4 / 9], [1 / 9, 4 / 9]]
+    np.testing.assert_allclose(attention[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("taxonomy", [TREE, TALL, TWO_PARENTS], ids=lambda t: t.levels)
+def test_without_a_prior_it_is_the_papers_layer(taxonomy, rng):
+    inputs = rng.normal(0, 2, (16, 6)).astype(np.float32)
+    told = build("resatt", taxonomy)
+    untold = keras.Input((6,))
+    probabilities = told.get_layer(f"{taxonomy.fine}_classifier")(untold)
+    for upper in taxonomy.levels[1:]:
+        probabilities = ResidualAttention(taxonomy.sizes[upper], name=upper)(
+            [untold, probabilities]
+        )
+    paper = keras.Model(untold, probabilities)
+    for upper in taxonomy.levels[1:]:
+        weights = told.get_layer(f"{upper}_attention").get_weights()
+        paper.get_layer(upper).set_weights(weights)
+    top = taxonomy.levels[-1]
+    np.testing.assert_array_equal(paper(inputs), answers(told, inputs)[top])
+
+
+@pytest.mark.parametrize("taxonomy", [TREE, TALL, TWO_PARENTS], ids=lambda t: t.levels)
+def test_a_strong_prior_is_the_average_of_the_children(taxonomy, rng):
+    """On every level: what is not a child has no weight left."""
+    keras.utils.set_random_seed(3)
+    embedding = keras.Input((6,))
+    model = keras.Model(
+        embedding, heads.resatt(embedding, taxonomy, attention_prior=50.0)
+    )
+    for upper in taxonomy.levels[1:]:
+        kernel = model.get_layer(f"{upper}_attention").kernel
+        kernel.assign(np.zeros(kernel.shape))
+    outputs = answers(model, rng.normal(0, 2, (16, 6)).astype(np.float32))
+    for lower, upper in zip(taxonomy.levels, taxonomy.levels[1:], strict=False):
+        for parent, children in enumerate(taxonomy.groups(lower)):
+            own = outputs[lower][:, list(children)].mean(axis=1)
+            np.testing.assert_allclose(outputs[upper][:, parent], own, rtol=1e-5)
+
+
+def test_the_prior_is_kept_by_maps_and_by_files(rng, tmp_path):
+    keras.utils.set_random_seed(3)
+    embedding = keras.Input((6,))
+    model = keras.Model(embedding, heads.resatt(embedding, TALL, attention_prior=2.0))
+    inputs = rng.normal(0, 2, (16, 6)).astype(np.float32)
+    expected = answers(model, inputs)
+    model.save(tmp_path / "head.keras")
+    again = keras.models.load_model(tmp_path / "head.keras")
+    for each in (model, again):
+        found = answers(tagger.attention_maps(each), inputs)
+        for lower, upper in (("leaf", "branch"), ("branch", "root")):
+            np.testing.assert_array_equal(found[upper], expected[upper])
+            maps = found[f"{upper}_attention"]
+            weighed = np.einsum("bfc,bf->bc", maps, expected[lower])
+            np.testing.assert_allclose(expected[upper], weighed, rtol=1e-5)
+
+
 # -- Errors --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prior": -0.1}, r"prior is 0 or, .*Received: prior=-0\.1"),
+        ({"prior": float("nan")}, "prior is 0 or, .*Received: prior=nan"),
+        ({"prior": 1.0}, "above 0. Received: prior=1.0, groups=None, units=2"),
+        ({"groups": [[0], [1], [2]]}, "for each of its units.* units=2"),
+        ({"groups": [[0, 1, 2]], "prior": 1.0}, "for each of its units.* units=2"),
+        ({"groups": []}, "ResidualAttention needs a non-empty list of child"),
+        ({"groups": [[0, 1], []]}, "ResidualAttention needs a non-empty list of ch"),
+        ({"groups": [[0], [2]]}, "together covering 0 .. children - 1"),
+    ],
+)
+def test_residual_attention_refuses_priors_and_groups(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ResidualAttention(2, **changes)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0])
+@pytest.mark.parametrize("num_fine", [2, 4])
+def test_residual_attention_refuses_scores_of_another_taxonomy(prior, num_fine):
+    layer = ResidualAttention(2, groups=[[0, 1], [2]], prior=prior)
+    with pytest.raises(ValueError, match=r"expects \(batch, 3\).*Rebuild the layer"):
+        layer([np.zeros((1, 6)), np.zeros((1, num_fine))])
 
 
 @pytest.mark.parametrize("layer", [GroupedMaxPool, GroupedAveragePool])

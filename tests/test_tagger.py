@@ -59,6 +59,22 @@ def test_the_front_end_is_the_named_one():
     assert body.name == "body"
 
 
+def test_a_front_end_takes_the_place_of_the_named_one(rng):
+    own = LogMel(
+        sample_rate=22_050,
+        num_fft=4_096,
+        hop_length=441,
+        num_mels=20,
+        min_hertz=20.0,
+        max_hertz=11_025.0,
+        name="own",
+    )
+    frontend, body = tagger.build(SMALL, TREE, frontend=own)
+    assert frontend is own
+    assert body.input_shape == (None, None, 20)
+    assert tagger.end_to_end(frontend, body)(sounds(rng))["zebra"].shape == (2, 5)
+
+
 def test_joined_pieces_share_their_weights(rng):
     frontend, body = tagger.build(SMALL, TREE)
     joined = tagger.end_to_end(frontend, body)
@@ -229,10 +245,61 @@ def test_a_backbone_of_ones_own_is_taken(monkeypatch, rng):
     assert model(sounds(rng))["zebra"].shape == (2, 5)
 
 
-def test_a_backbone_that_does_not_pool_is_refused(monkeypatch):
-    monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered, pooled=False))
+def test_a_backbone_that_leaves_a_map_is_refused(monkeypatch):
+    def build(log_mel, *, width, dropout_scale, augment):
+        return Registered()(keras.ops.expand_dims(log_mel, -1))
+
+    monkeypatch.setitem(BACKBONES, "mine", build)
     with pytest.raises(InputError, match=r"embedding of shape \(batch, units\)"):
         whole(SMALL.but(backbone="mine"))
+
+
+# -- The neck ------------------------------------------------------------------------
+
+
+def test_frames_of_an_embedding_are_averaged(monkeypatch, rng):
+    inputs = rng.normal(size=(3, 7, 5)).astype(np.float32)
+    answers = {}
+    for name, pooled in (("pooled", True), ("frames", False)):
+        monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered, pooled=pooled))
+        experiment = SMALL.but(backbone="mine", spec_augment=False)
+        body = tagger.build(experiment, TREE, feature_shape=(7, 5), seed=4)[1]
+        answers[name] = body(inputs)
+    for level in TREE.levels:
+        np.testing.assert_allclose(
+            answers["frames"][level], answers["pooled"][level], rtol=1e-5
+        )
+
+
+def test_the_hidden_layer_hears_every_frame_and_then_averages(monkeypatch, rng):
+    monkeypatch.setitem(BACKBONES, "mine", own_backbone(Registered, pooled=False))
+    experiment = SMALL.but(
+        backbone="mine", spec_augment=False, head="flat", hidden_units=6
+    )
+    body = settled(tagger.build(experiment, TREE, feature_shape=(7, 5))[1], 1)
+    inputs = rng.normal(size=(3, 7, 5)).astype(np.float32)
+    gamma, beta, mean, variance = body.get_layer("hidden_bn").get_weights()
+    kernel, bias = body.get_layer("hidden").get_weights()
+    last, shift = body.get_layer("zebra_classifier").get_weights()
+    x = (inputs - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    x = np.maximum(x @ kernel + bias, 0).mean(axis=1)
+    expected = 1 / (1 + np.exp(-(x @ last + shift)))
+    np.testing.assert_allclose(body(inputs)["zebra"], expected, rtol=1e-4)
+
+
+def test_dropout_of_the_neck_is_the_identity_at_inference(rng):
+    features = rng.normal(size=(4, 6)).astype(np.float32)
+    experiment = SMALL.but(backbone="mlp", spec_augment=False)
+    plain, dropped = (
+        tagger.build(
+            experiment.but(hidden_dropout=rate), TREE, feature_shape=(6,), seed=2
+        )[1]
+        for rate in (0.0, 0.5)
+    )
+    for level, values in plain(features).items():
+        np.testing.assert_allclose(dropped(features)[level], values, rtol=1e-6)
+    twice = [dropped(features, training=True)["zebra"] for _ in range(2)]
+    assert np.abs(twice[0] - twice[1]).max() > 0
 
 
 def test_a_layer_that_no_file_could_be_loaded_with_is_named(monkeypatch):
@@ -280,7 +347,7 @@ def test_clips_too_short_for_the_front_end_are_refused(change, fits, rng):
     experiment = SMALL.but(**change)
     if not fits:
         with pytest.raises(
-            InputError, match="primates_8k needs clips longer than 0.064 s"
+            InputError, match="primates_8k needs clips of 0.064125 s or more"
         ):
             tagger.build(experiment, TREE)
         return
@@ -364,7 +431,7 @@ def begun(parents, experiment, *names) -> tuple[LogMel, keras.Model]:
     """A body that starts from some of the parents."""
     experiment = experiment.but(initial=names)
     frontend, body = tagger.build(experiment, TREE, seed=9)
-    saved.start_from(body, [parents[name] for name in names], experiment, TREE)
+    saved.start_from(body, [parents[name] for name in names], experiment)
     return frontend, body
 
 
@@ -435,9 +502,9 @@ def test_a_start_carries_the_backbone_exactly_and_nothing_else(parents, rng):
 @pytest.mark.parametrize(
     ("backbone", "names", "message"),
     [
-        ("cnn10", ("wide",), "wide.keras has another backbone than cnn10 at width"),
-        ("cnn10", ("resnet22",), "resnet22.keras has another backbone than cnn10"),
-        ("cnn10+resnet22", ("resnet22", "cnn10"), "has another backbone than cnn10"),
+        ("cnn10", ("wide",), "wide.keras has other layers than cnn10 at width"),
+        ("cnn10", ("resnet22",), "resnet22.keras has other layers than cnn10"),
+        ("cnn10+resnet22", ("resnet22", "cnn10"), "has other layers than cnn10"),
         ("cnn10+resnet22", ("cnn10",), "one experiment for each .*Received: cnn10"),
         ("cnn10", ("cnn10", "resnet22"), "here cnn10. Received: cnn10, resnet22"),
         ("cnn10", (), "one experiment for each"),
@@ -507,6 +574,23 @@ def test_a_start_from_another_front_end_is_refused(parents):
         InputError, match=r"cnn10\.keras has another front end than pri"
     ):
         begun(parents, experiment, "cnn10")
+
+
+@pytest.mark.parametrize(
+    ("setting", "fits"),
+    [({}, True), ({"offset": 0.002}, False), ({"center": True}, False)],
+)
+def test_a_start_looks_at_every_setting_of_the_front_end(setting, fits, tmp_path):
+    experiment = FUSION.but(backbone="cnn10", frontend="yamnet_16k")
+    frontend, body = tagger.build(experiment, TREE)
+    other = LogMel.from_config({**frontend.get_config(), **setting})
+    tagger.end_to_end(other, body).save(tmp_path / "parent.keras")
+    parents = {"parent": tmp_path / "parent.keras"}
+    if fits:
+        begun(parents, experiment, "parent")
+        return
+    with pytest.raises(InputError, match=r"parent\.keras has another front end"):
+        begun(parents, experiment, "parent")
 
 
 @pytest.mark.parametrize("place", [200, -30])

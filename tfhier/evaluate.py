@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import clip_table, metrics, saved, thresholds
+from tfhier import clip_table, metrics, saved, tagger, thresholds
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
@@ -19,11 +19,17 @@ BATCH_SIZE = 32
 
 
 def score(
-    tagger: keras.Model, bundle: Bundle, rows: np.ndarray
+    model: keras.Model, bundle: Bundle, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return {level: probabilities (len(rows), labels)} of whole clips, in order."""
+    """Return {level: probabilities (len(rows), labels)} of whole clips, in order.
+
+    Where the bundle has embeddings of the model's frozen backbone, only what comes
+    behind them is computed.
+    """
+    if bundle.embedded is not None:
+        model, bundle = tagger.head_of(model), bundle.on_embeddings()
     batches = scoring_batches(bundle.source, rows, batch_size=BATCH_SIZE)
-    return tagger.predict(batches, verbose=0)
+    return model.predict(batches, verbose=0)
 
 
 def selection_rows(experiment: Experiment, parts: np.ndarray) -> np.ndarray:
@@ -165,11 +171,11 @@ def _decided(scores: np.ndarray, fitted: np.ndarray, is_single: bool) -> np.ndar
 
 
 def _results(
-    tagger: keras.Model, bundle: Bundle, choosing: np.ndarray, rows: np.ndarray
+    model: keras.Model, bundle: Bundle, choosing: np.ndarray, rows: np.ndarray
 ) -> tuple[dict, dict, dict]:
-    """Return test scores, thresholds and metrics (`test`, `validation`) of a tagger."""
+    """Return test scores, thresholds and metrics (`test`, `validation`) of a model."""
     taxonomy, labellings = bundle.taxonomy, bundle.labellings
-    scores = score(tagger, bundle, rows)
+    scores = score(model, bundle, rows)
     if not choosing.size:
         fitted = {
             level: np.full(size, thresholds.DEFAULT)
@@ -177,7 +183,7 @@ def _results(
         }
         test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
         return scores, fitted, {"test": test}
-    seen = score(tagger, bundle, choosing)
+    seen = score(model, bundle, choosing)
     fitted = {
         level: thresholds.fit(seen[level], targets[choosing], observed[choosing])
         for level, (targets, observed) in labellings.items()

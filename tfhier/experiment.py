@@ -48,10 +48,18 @@ class Experiment:
     backbone: str = "cnn14"
     width: float = 1.0  # multiplies every channel count of the backbone
     dropout_scale: float = 1.0  # multiplies every dropout rate of the backbone
+    # > 0: a hidden layer between embedding and head, on every frame that there is
+    hidden_units: int = 0
+    hidden_dropout: float = 0.0  # of what the head sees
     head: str = "resatt"
-    # Experiments whose best models, of the same seed, the backbone starts from: one
-    # for each backbone of a fusion such as "cnn10+resnet22"
+    # > 0, our departure: ResAtt's attention begins at the taxonomy, so strongly
+    attention_prior: float = 0.0
+    # What the backbone starts from: published weights (tfhier list weights) or the path
+    # of a saved tagger; or experiments whose best models, of the same seed, it starts
+    # from: one for each backbone of a fusion such as "cnn10+resnet22"
+    pretrained: str = ""
     initial: tuple[str, ...] = ()
+    initial_head: bool = False  # whether neck and head start from there too
     frozen: bool = False  # whether the backbone keeps its initial weights
 
     # -- Loss
@@ -69,6 +77,9 @@ class Experiment:
     epochs: int = 30
     steps_per_epoch: int = 0  # 0: as many as there are whole batches of clips
     learning_rate: float = 1e-4
+    # The backbone's share of it, and what every layer deeper has of the next one's
+    backbone_rate: float = 1.0
+    layer_decay: float = 1.0
     warmup_epochs: int = 5
     decay_epochs: int = 0  # > 0: the rate falls linearly over the last epochs
     weight_decay: float = 1e-4
@@ -93,7 +104,8 @@ class Experiment:
     spec_mel_width: int = 8  # bands
     spec_stripes: tuple[int, ...] = (2, 2)  # fewest and most stripes on each axis
     spec_per: Literal["clip", "batch"] = "clip"  # what has stripes of its own
-    mixup_alpha: float = 0.0  # > 0: Beta(alpha, alpha) mixup of log-mels
+    # > 0: Beta(alpha, alpha) mixup of log-mels, or of embeddings that are computed once
+    mixup_alpha: float = 0.0
     mixup_per: Literal["clip", "batch"] = "clip"  # what has a share of its own
     time_stretch: float = 0.0  # 0.1: speeds from 0.9 to 1.1
     pitch_quarter_tones: int = 0  # most quarter tones up or down
@@ -130,6 +142,11 @@ class Experiment:
                 raise InputError(
                     "The grid gives every setting a tuple of values. Received: "
                     f"{name}: {values!r}"
+                )
+            if name in ("pretrained", "initial"):
+                raise InputError(
+                    f"All points of a grid have the same start, so {name} is no part "
+                    "of it. Make an experiment for each."
                 )
             for value in values:
                 _check_value(name, value)
@@ -171,17 +188,71 @@ class Experiment:
             raise InputError(
                 f"initial gives names of experiments. Received: {self.initial!r}"
             )
-        if (self.frozen or self.fit == "svm") and not self.initial:
-            raise InputError(
-                "frozen and fit='svm' need initial, the experiments whose trained "
-                "backbones they start from."
-            )
+        self._check_start()
         if self.fit == "svm" and self.head not in ("flat", "gap", "gmp"):
             raise InputError(
                 "fit='svm' fits the finest level alone, so the levels above must "
                 "follow from it: use --set head=flat, gap or gmp. Received: "
                 f"head='{self.head}'"
             )
+
+    def _check_start(self) -> None:
+        """Raise an InputError for settings of a start that do not fit each other."""
+        if self.initial and self.pretrained:
+            raise InputError(
+                "A backbone starts from pretrained weights or from initial "
+                f"experiments, not both. Received: pretrained='{self.pretrained}', "
+                f"initial={self.initial}"
+            )
+        if (self.frozen or self.fit == "svm") and not (self.initial or self.pretrained):
+            raise InputError(
+                "frozen and fit='svm' need a trained backbone: pretrained weights, or "
+                "initial experiments to start from."
+            )
+        if self.initial_head and not self.initial:
+            raise InputError(
+                "initial_head takes neck and head from initial, which names none."
+            )
+        if self.initial_head and "+" in self.backbone:
+            raise InputError(
+                "initial_head takes neck and head from one tagger, but a fusion starts "
+                f"from one for each backbone. Received: backbone='{self.backbone}'"
+            )
+        is_fixed = self.frozen or self.fit == "svm"
+        if is_fixed and not self.backbone_rate == self.layer_decay == 1.0:
+            raise InputError(
+                "backbone_rate and layer_decay are of a backbone that is trained, and "
+                "frozen or fit='svm' keeps it as it is. Leave them at 1, or train the "
+                "backbone."
+            )
+        if self.pretrained and (self.features or "+" in self.backbone):
+            raise InputError(
+                "pretrained weights are of one backbone on audio. Received: "
+                f"backbone='{self.backbone}', features='{self.features}'"
+            )
+        if self.attention_prior and self.head != "resatt":
+            raise InputError(
+                f"attention_prior is of the head 'resatt'. Received: head='{self.head}'"
+            )
+
+    @property
+    def embeds_once(self) -> bool:
+        """Whether embeddings are computed once, and training sees nothing else.
+
+        So it is with a frozen pretrained backbone that nothing random comes before.
+        """
+        return bool(self.pretrained) and self.frozen and not self.heard_anew
+
+    @property
+    def heard_anew(self) -> tuple[tuple[str, object], ...]:
+        """What makes a clip's embedding another at every step, and what turns it off.
+
+        Pairs of a setting and its value for nothing of the kind.
+        """
+        pairs = {name: kind() for name, kind in _HEARD_ANEW.items()}
+        return tuple(
+            (name, off) for name, off in pairs.items() if getattr(self, name) != off
+        )
 
     @property
     def is_averaged(self) -> bool:
@@ -242,6 +313,18 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+# What chance changes in front of an embedding or within the backbone, and its type.
+_HEARD_ANEW = {
+    "spec_augment": bool,
+    "dropout_scale": int,
+    "crop_seconds": int,
+    "time_stretch": int,
+    "pitch_quarter_tones": int,
+    "roll_seconds": int,
+    "gain_db": int,
+    "noise_rate": int,
+    "noise_label": str,  # never without the other
+}
 # Lowest and highest value; a whole number where the lowest is one.
 _RANGES = {
     "validation_fraction": (0.01, 0.9),
@@ -249,12 +332,17 @@ _RANGES = {
     "clip_seconds": (0.05, 3600.0),
     "crop_seconds": (0.0, 3600.0),
     "width": (0.01, 16.0),
+    "hidden_units": (0, 1_000_000),
+    "hidden_dropout": (0.0, 0.95),
+    "attention_prior": (0.0, 100.0),
     "dropout_scale": (0.0, 1.9),
     "fine_weight": (0.0, 1.0),
     "consistency_weight": (0.0, 1e6),
     "batch_size": (1, 1_000_000),
     "epochs": (1, 1_000_000),
     "learning_rate": (0.0, 1e3),
+    "backbone_rate": (0.0, 1e3),
+    "layer_decay": (0.01, 1.0),
     "warmup_epochs": (0, 1_000_000),
     "decay_epochs": (0, 1_000_000),
     "weight_decay": (0.0, 1e3),

@@ -133,8 +133,9 @@ def group_shares(
 ) -> dict[str, dict[str, float]]:
     """Return how much of each label's attention lies on its own children.
 
-    ResAtt is not told the taxonomy. A share near 1 says that it found the label's
-    children by itself; evenly spread attention has the share `children / labels below`.
+    Without a prior ResAtt is not told the taxonomy. A share near 1 says then that it
+    found the label's children by itself; evenly spread attention has the share
+    `children / labels below`.
 
     Args:
         attention: Dict of upper level -> float array (clips, labels of the level below,
@@ -196,8 +197,11 @@ def _heard(wide: keras.Model, bundle: Bundle, row: int) -> dict:
         mel.hertz_to_mel(layer.max_hertz, scale=layer.scale),
         layer.num_mels + 2,
     )
+    log_mel = np.asarray(layer(bundle.source.fetch(np.array([row]))))[0]
+    if layer.offset is not None:  # natural logarithms of magnitudes or powers
+        log_mel = log_mel * 20.0 / (layer.exponent * np.log(10.0))
     return {
-        "log_mel": np.asarray(layer(bundle.source.fetch(np.array([row]))))[0],
+        "log_mel": log_mel,
         "hop_seconds": layer.hop_length / layer.sample_rate,
         "band_hertz": mel.mel_to_hertz(edges[1:-1], scale=layer.scale),
     }

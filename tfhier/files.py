@@ -179,7 +179,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: str | Path, *, task: str) -> Iterator[None]:
+def locked(path: str | Path, *, task: str, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, so that two processes never write the same results at once.
 
     The lock is the operating system's and ends with the process, however it ends.
@@ -187,15 +187,16 @@ def locked(path: str | Path, *, task: str) -> Iterator[None]:
     Args:
         path: str or Path of the lock file.
         task: str. What the holder does, for the message: "training openmic_gmp".
+        wait: bool. Whether to wait for another process, where its work is ours too.
 
     Raises:
-        InputError: Another process holds it.
+        InputError: Another process holds it, and it is not waited for.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise InputError(
                 f"Another process is {task} ({path.parent} is locked). Wait for it, or "

@@ -112,14 +112,27 @@ def gmp(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
     )
 
 
-def resatt(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
-    """Residual attention over the fine tags, bottom-up (Fig. 2 d)."""
+def resatt(
+    embedding,
+    taxonomy: Taxonomy,
+    *,
+    softmax: bool = False,
+    attention_prior: float = 0.0,
+) -> dict:
+    """Residual attention over the fine tags, bottom-up (Fig. 2 d).
+
+    `attention_prior` > 0 is our departure: attention begins at the taxonomy, with that
+    `prior` of `ResidualAttention`. The paper's layer has to find it in the clips.
+    """
     return _bottom_up(
         embedding,
         taxonomy,
         softmax,
         lambda fine, lower, upper: ResidualAttention(
-            taxonomy.sizes[upper], name=f"{upper}_attention"
+            taxonomy.sizes[upper],
+            groups=taxonomy.groups(lower),
+            prior=attention_prior,
+            name=f"{upper}_attention",
         )([embedding, fine]),
     )
 

@@ -1,17 +1,110 @@
 """Saved taggers: loaded with a check, and begun from by others."""
 
+import hashlib
+import io
+import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import keras
 
-from tfhier import frontends, tagger
+from tfhier import contract, frontends, tagger
+from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
+from tfhier.files import replacing
 from tfhier.layers import LogMel
 from tfhier.taxonomy import Taxonomy
+
+# What a config says of the session and not of the network.
+_PASSING = (
+    "module",
+    "registered_name",
+    "shared_object_id",
+    "build_config",
+    "compile_config",
+    "trainable",
+    "input_layers",
+    "output_layers",
+)
+
+
+def write(path: Path, model: keras.Model, promised: Contract) -> None:
+    """Save a tagger with its contract, whole or not at all."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        contract.attach(temporary, promised)
+
+
+def digest(path: Path) -> str:
+    """Return 16 hexadecimal digits that tell a saved tagger's network from others.
+
+    Equal networks have equal digests, whenever and after whatever they were built:
+    Keras numbers the operations of a session, so their names do not count, here or
+    among the weights.
+
+    Raises:
+        InputError: The file is missing or broken.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = hashlib.sha256(_weights(archive.read("model.weights.h5")))
+            config = json.loads(archive.read("config.json"))
+    except FileNotFoundError:
+        raise InputError(f"There is no model {path}.") from None
+    except (
+        OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error
+    ) as error:  # fmt: skip
+        raise InputError(
+            f"{path} is no usable Keras model ({error}). Copy or train it again."
+        ) from None
+    plain = _anonymous(config, {})
+    found.update(json.dumps(plain, sort_keys=True).encode())
+    return found.hexdigest()[:16]
+
+
+def _weights(content: bytes) -> bytes:
+    """Return places, types, shapes and values of all weights in an HDF5 file.
+
+    A layer's place is its class and number in its network; its name is an attribute.
+    """
+    found = []
+
+    def visit(place: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(f"{place} {item.dtype} {item.shape}".encode())
+            found.append(item[()].tobytes())
+
+    with h5py.File(io.BytesIO(content)) as file:
+        file.visititems(visit)
+    return b"\n".join(found)
+
+
+def _anonymous(value: object, places: Mapping[str, int]) -> object:
+    """Return a config with places in the network for what a session calls its parts.
+
+    Args:
+        value: Config of Keras, or a part of one.
+        places: Dict of name -> place, for the operations of the network around it.
+    """
+    if isinstance(value, list):
+        return [_anonymous(part, places) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "__keras_tensor__":
+        name, _, number = value["config"]["keras_history"]
+        return [places.get(name), number]
+    if "input_layers" in value:
+        places = {layer["name"]: place for place, layer in enumerate(value["layers"])}
+        places[value["name"]] = len(places)  # the network itself
+    return {
+        key: _anonymous(part, places)
+        for key, part in value.items()
+        if key not in _PASSING and not (key == "name" and part in places)
+    }
 
 
 def load(path: Path, taxonomy: Taxonomy) -> keras.Model:
@@ -19,6 +112,22 @@ def load(path: Path, taxonomy: Taxonomy) -> keras.Model:
 
     Raises:
         InputError: The file is missing or broken, or answers on other levels.
+    """
+    model = read(path)
+    sizes = {level: tensor.shape[-1] for level, tensor in model.output.items()}
+    if sizes != taxonomy.sizes:
+        raise InputError(
+            f"{path} answers with {sizes} labels, but the taxonomy has "
+            f"{taxonomy.sizes}."
+        )
+    return model
+
+
+def read(path: Path) -> keras.Model:
+    """Load a saved tagger.
+
+    Raises:
+        InputError: The file is missing or broken, or no tagger of ours.
     """
     if not path.is_file():
         raise InputError(
@@ -31,35 +140,31 @@ def load(path: Path, taxonomy: Taxonomy) -> keras.Model:
         NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         raise InputError(
-            f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Train "
-            "again with --fresh."
+            f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Copy or "
+            "port it again, or train again with --fresh."
         ) from None
-    sizes = {level: tensor.shape[-1] for level, tensor in model.output.items()}
-    if sizes != taxonomy.sizes:
+    if not isinstance(getattr(model, "output", None), dict):
         raise InputError(
-            f"{path} answers with {sizes} labels, but the taxonomy has "
-            f"{taxonomy.sizes}."
+            f"{path} is no tagger: it does not answer with probabilities by level."
         )
     return model
 
 
 def start_from(
-    body: keras.Model,
-    paths: Sequence[Path],
-    experiment: Experiment,
-    taxonomy: Taxonomy,
+    body: keras.Model, paths: Sequence[Path], experiment: Experiment
 ) -> None:
     """Give a body's backbone the weights of saved taggers.
+
+    With the experiment's `initial_head` neck and head get theirs too.
 
     Args:
         body: Body of `build`.
         paths: A saved tagger for each backbone of the experiment, in their order.
         experiment: Experiment that the body was built for.
-        taxonomy: Taxonomy of the body and the taggers.
 
     Raises:
         InputError: There are more or fewer taggers than backbones, or a tagger does not
-            load, or has another front end or a backbone with other layers.
+            load, or has another front end or layers of other shapes.
     """
     names = experiment.backbone.split("+")
     if len(paths) != len(names):
@@ -68,43 +173,54 @@ def start_from(
             f"Received: {', '.join(experiment.initial)}"
         )
     for name, path in zip(names, paths, strict=True):
-        is_alone = len(names) == 1
-        target = (
-            tagger.backbone_of(body, taxonomy) if is_alone else body.get_layer(name)
-        )
-        model = load(path, taxonomy)
-        source = tagger.backbone_of(tagger.body_of(model), taxonomy)
-        own = [layer for layer in target.layers if layer.weights]
-        theirs = {layer.name: layer for layer in source.layers}
-        fits = all(
-            layer.name in theirs
-            and [w.shape for w in layer.weights]
-            == [w.shape for w in theirs[layer.name].weights]
-            for layer in own
-        )
-        if not fits:
-            raise InputError(
-                f"{path} has another backbone than {name} at width {experiment.width}. "
-                "Give initial experiments of the same backbone and width."
-            )
+        model = read(path)
         heard = _settings(tagger.frontend_of(model))
-        if (
-            not experiment.features
-            and heard != frontends.FRONTENDS[experiment.frontend]
+        if not experiment.features and heard != _settings(
+            frontends.build(experiment.frontend)
         ):
             raise InputError(
-                f"{path} has another front end than {experiment.frontend}. Give "
-                "initial experiments of the same front end."
+                f"{path} has another front end than {experiment.frontend}. Start from "
+                "a model of the same front end, or --set frontend=..."
             )
-        for layer in own:
-            layer.set_weights(theirs[layer.name].get_weights())
+        source = tagger.body_of(model)
+        if experiment.initial_head:
+            _copy(source, body, path, f"{name}, neck and head")
+        else:
+            is_alone = len(names) == 1
+            target = tagger.backbone_of(body) if is_alone else body.get_layer(name)
+            what = f"{name} at width {experiment.width}"
+            _copy(tagger.backbone_of(source), target, path, what)
+
+
+def _copy(source: keras.Model, target: keras.Model, path: Path, what: str) -> None:
+    """Give every layer of a model the weights of the layer of its name, all or none."""
+    own = [layer for layer in target.layers if layer.weights]
+    theirs = {layer.name: layer for layer in source.layers}
+    unfit = [
+        layer.name
+        for layer in own
+        if layer.name not in theirs
+        or [w.shape for w in layer.weights]
+        != [w.shape for w in theirs[layer.name].weights]
+    ]
+    if unfit:
+        raise InputError(
+            f"{path} has other layers than {what}: {', '.join(unfit[:3])}"
+            f"{' ...' if len(unfit) > 3 else ''}. Start from a model of the same "
+            "backbone and width."
+        )
+    for layer in own:
+        layer.set_weights(theirs[layer.name].get_weights())
 
 
 def _settings(frontend: LogMel | None) -> dict:
-    """Return what `frontends.FRONTENDS` says of a front end."""
+    """Return what a front end computes, whatever it is called."""
     config = {} if frontend is None else frontend.get_config()
-    names = next(iter(frontends.FRONTENDS.values()))
-    return {name: config[name] for name in names if name in config}
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in ("name", "dtype", "trainable")
+    }
 
 
 def check_loadable(model: keras.Model) -> None:

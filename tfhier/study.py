@@ -4,6 +4,7 @@ This is what `experiments/run.py` opens. It finds the data, says what stands in 
 what, runs every experiment, and puts those of one table side by side.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
+from tfhier.pretrained import porting
 from tfhier.report import comparison
 from tfhier.report import experiment as report
 from tfhier.taxonomy import Taxonomy
 from tfhier.train import sweep
+from tfhier.train.embeddings import Embeddings
 from tfhier.train.job import Job
 
 
@@ -185,12 +188,19 @@ def _job(
         cache[key] = bundles.build(
             clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
         )
+    bundle, start = cache[key], None
+    if chosen.pretrained:
+        start = porting.find(chosen.pretrained, frontend=chosen.frontend)
+        if all(setting.embeds_once for setting in chosen.runs()):
+            embedded = Embeddings(start, bundle.source)
+            bundle = dataclasses.replace(bundle, embedded=embedded)
     return Job(
         name=name,
         profile=profile,
         experiment=chosen,
         paper=paper,
-        bundle=cache[key],
+        bundle=bundle,
+        pretrained=start,
         folder=options.output / (name + suffix(clips)),
         command=options.command,
         folds=options.folds,
@@ -216,12 +226,13 @@ def _introduce(job: Job) -> None:
     console.line("profile", f"{job.profile}: {ours}")
     if theirs:
         console.line("", f"{job.paper.original}: {theirs}")
-    if not (
-        experiment.features or job.profile != "paper"
-    ) and not keras.distribution.list_devices("gpu"):
+    is_light = experiment.features or job.bundle.embedded is not None
+    has_gpu = bool(keras.distribution.list_devices("gpu"))
+    if job.profile == "paper" and not (is_light or has_gpu):
         console.line(
             "", "no GPU here: this takes weeks on a CPU; --profile small takes minutes"
         )
+    _explain_frozen(job)
     num_steps = experiment.num_epochs * experiment.steps_per_epoch
     if experiment.is_averaged and 0 < num_steps <= experiment.ema_start:
         console.line(
@@ -231,6 +242,19 @@ def _introduce(job: Job) -> None:
         )
     for departure in job.paper.departures:
         console.line("", f"not as in the paper: {departure}")
+
+
+def _explain_frozen(job: Job) -> None:
+    """Say why a frozen backbone is asked for the same embeddings again and again."""
+    settings = list(job.experiment.runs())
+    anew = {name: off for setting in settings for name, off in setting.heard_anew}
+    if job.pretrained and anew and all(setting.frozen for setting in settings):
+        changes = " ".join(f"{name}={off}" for name, off in anew.items())
+        console.line(
+            "",
+            "frozen: embeddings are computed anew at every step, because of "
+            f"{', '.join(anew)}: --set {changes} computes them once",
+        )
 
 
 def _differing(experiment: Experiment, paper: Experiment) -> tuple[str, str]:

@@ -4,6 +4,9 @@ A tagger takes waveforms (batch, samples), or precomputed features, and returns 
 of level -> probabilities (batch, labels). For training it comes in two pieces, because
 mixup works between them; `end_to_end` joins the pieces, weights shared, into what is
 saved.
+
+    waveform -> front end -> log-mel -> | backbone -> embedding -> neck -> head |
+                                        |                body                  |
 """
 
 from collections.abc import Sequence
@@ -12,10 +15,15 @@ import keras
 
 from tfhier import frontends, heads
 from tfhier.backbones import BACKBONES, SMALLEST_BANDS
+from tfhier.backbones.blocks import batch_norm
 from tfhier.errors import InputError, close_names
 from tfhier.experiment import Experiment
 from tfhier.layers import LogMel, ResidualAttention, SpecAugment
 from tfhier.taxonomy import Taxonomy
+
+# The layer that ends every backbone and changes nothing: taggers are cut there.
+EMBEDDING = "embedding"
+_BODY = "body"
 
 
 def build(
@@ -23,16 +31,18 @@ def build(
     taxonomy: Taxonomy,
     *,
     feature_shape: Sequence[int] | None = None,
+    frontend: LogMel | None = None,
     seed: int = 0,
 ) -> tuple[LogMel | None, keras.Model]:
     """Return the front end and the trainable body of an experiment's tagger.
 
     Args:
-        experiment: Experiment. Its front end, backbone, width, head and SpecAugment
+        experiment: Experiment. Its front end, backbone, neck, head and SpecAugment
             count.
         taxonomy: Taxonomy of the head.
         feature_shape: Shape of one clip's precomputed features, which then take the
             place of the front end. Defaults to None: audio.
+        frontend: LogMel in place of the experiment's named one. Defaults to None.
         seed: int. Of the initial weights.
 
     Returns:
@@ -46,11 +56,9 @@ def build(
     check_names(experiment)
     keras.utils.set_random_seed(seed)
     if feature_shape is None:
-        frontend = frontends.build(experiment.frontend)
-        seconds = experiment.clip_seconds
-        if experiment.crop_seconds:
-            seconds = min(seconds, experiment.crop_seconds)
-        _check_seconds(seconds, experiment.frontend, frontend)
+        if frontend is None:
+            frontend = frontends.build(experiment.frontend)
+            _check_seconds(experiment, frontend)
         inputs = keras.Input((None, frontend.num_mels), name="log_mel")
     else:
         frontend = None
@@ -61,9 +69,18 @@ def build(
         for layer in keras.Model(inputs, embedding).layers:
             layer.trainable = False
     outputs = heads.HEADS[experiment.head](
-        embedding, taxonomy, softmax=experiment.loss == "cce"
+        _neck(experiment, embedding, seed=seed),
+        taxonomy,
+        softmax=experiment.loss == "cce",
+        **_options(experiment),
     )
-    return frontend, keras.Model(inputs, outputs, name="body")
+    return frontend, keras.Model(inputs, outputs, name=_BODY)
+
+
+def _options(experiment: Experiment) -> dict:
+    """Return what an experiment's head takes beside embedding and taxonomy."""
+    prior = experiment.attention_prior
+    return {"attention_prior": prior} if prior else {}
 
 
 def _embed(experiment: Experiment, inputs, *, augment: bool, seed: int):
@@ -93,40 +110,72 @@ def _embed(experiment: Experiment, inputs, *, augment: bool, seed: int):
             dropout_scale=experiment.dropout_scale,
             augment=stripes,
         )
-        if len(names) == 1:
-            return embedding
-        branches.append(keras.Model(source, embedding, name=name)(inputs))
-    return keras.layers.Concatenate(name="fusion")(branches)
+        if len(names) > 1:
+            embedding = keras.Model(source, embedding, name=name)(inputs)
+        branches.append(embedding)
+    if len(names) > 1:
+        embedding = keras.layers.Concatenate(name="fusion")(branches)
+    return keras.layers.Identity(name=EMBEDDING)(embedding)
+
+
+def _neck(experiment: Experiment, embedding, *, seed: int):
+    """Return what the head sees of an embedding: (batch, units).
+
+    A hidden layer if there is one, the mean over frames where the embedding has a time
+    axis, and dropout.
+    """
+    x = embedding
+    if experiment.hidden_units:
+        x = batch_norm("hidden_bn")(x)
+        x = keras.layers.Dense(
+            experiment.hidden_units, activation="relu", name="hidden"
+        )(x)
+    if len(x.shape) == 3:
+        # A layer, not an operation: the names of these clash in a model loaded again.
+        x = keras.layers.GlobalAveragePooling1D(name="frames_mean")(x)
+    if experiment.hidden_dropout:
+        x = keras.layers.Dropout(
+            experiment.hidden_dropout, seed=seed, name="hidden_dropout"
+        )(x)
+    return x
 
 
 def embedder(tagger: keras.Model, taxonomy: Taxonomy) -> keras.Model:
-    """Return the part of an end-to-end tagger that gives the embedding.
+    """Return the part of an end-to-end tagger that its head decides from.
 
     Args:
         tagger: Saved tagger, see `end_to_end`.
         taxonomy: Taxonomy that it answers for.
 
     Returns:
-        Model from waveforms or features to embeddings (batch, units): what the
-        classifier of the finest level sees.
+        Model from waveforms or features to (batch, units): what the classifier of the
+        finest level sees, behind the neck.
     """
-    backbone = backbone_of(body_of(tagger), taxonomy)
-    frontend = frontend_of(tagger)
-    if frontend is None:
-        return backbone
-    waveform = keras.Input((None,), name="waveform")
-    return keras.Model(waveform, backbone(frontend(waveform)), name="embedder")
+    body = body_of(tagger)
+    seen = body.get_layer(f"{taxonomy.fine}_classifier").input
+    part = keras.Model(body.input, seen, name="body_without_head")
+    return end_to_end(frontend_of(tagger), part, name="embedder")
 
 
-def backbone_of(body: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+def backbone_of(body: keras.Model) -> keras.Model:
     """Return a body's part from features to the embedding, weights shared."""
-    classifier = body.get_layer(f"{taxonomy.fine}_classifier")
-    return keras.Model(body.input, classifier.input, name="backbone")
+    embedding = body.get_layer(EMBEDDING).output
+    return keras.Model(body.input, embedding, name="backbone")
+
+
+def head_of(tagger: keras.Model) -> keras.Model:
+    """Return a tagger's part behind the embedding, neck and head, weights shared."""
+    body = body_of(tagger)
+    embedding = body.get_layer(EMBEDDING).output
+    if body.output is embedding:  # of an `embedder` without a neck
+        inputs = keras.Input(embedding.shape[1:])
+        return keras.Model(inputs, keras.layers.Identity()(inputs), name="head")
+    return keras.Model(embedding, body.output, name="head")
 
 
 def body_of(tagger: keras.Model) -> keras.Model:
     """Return the part of a tagger behind its front end; without one all of it."""
-    return next((item for item in tagger.layers if item.name == "body"), tagger)
+    return next((item for item in tagger.layers if item.name.startswith(_BODY)), tagger)
 
 
 def frontend_of(tagger: keras.Model) -> LogMel | None:
@@ -143,6 +192,42 @@ def end_to_end(
         return keras.Model(inputs, body(inputs), name=name)
     waveform = keras.Input((None,), name="waveform")
     return keras.Model(waveform, body(frontend(waveform)), name=name)
+
+
+def answers(tagger: keras.Model, taxonomy: Taxonomy) -> keras.Model:
+    """Return a model that answers with all that a tagger computes on its way.
+
+    Args:
+        tagger: End-to-end tagger of waveforms.
+        taxonomy: Taxonomy that it answers for.
+
+    Returns:
+        Model from waveforms to a dict of `log_mel` (batch, frames, mels); `embedding`
+        (batch, units), the mean over frames where it has some; `logits` (batch,
+        labels), of the finest level before sigmoid or softmax; and, by level,
+        probabilities.
+    """
+    frontend, body = frontend_of(tagger), body_of(tagger)
+    classifier = body.get_layer(f"{taxonomy.fine}_classifier")
+    # A twin, since what an activation is applied to is no tensor of the graph.
+    twin = keras.layers.Dense.from_config(
+        {**classifier.get_config(), "name": "logits", "activation": "linear"}
+    )
+    embedding = body.get_layer(EMBEDDING).output
+    if len(embedding.shape) == 3:
+        mean = keras.layers.GlobalAveragePooling1D(name="embedding_mean")
+        embedding = mean(embedding)
+    outputs = {
+        EMBEDDING: embedding,
+        "logits": twin(classifier.input),
+        **body.output,
+    }
+    twin.set_weights(classifier.get_weights())
+    wide = keras.Model(body.input, outputs, name="body_with_logits")
+    waveform = keras.Input((None,), name="waveform")
+    log_mel = frontend(waveform)
+    found = {"log_mel": log_mel, **wide(log_mel)}
+    return keras.Model(waveform, found, name="answers")
 
 
 def attention_maps(tagger: keras.Model) -> keras.Model:
@@ -200,13 +285,16 @@ def check_names(experiment: Experiment) -> None:
                 )
 
 
-def _check_seconds(seconds: float, name: str, frontend: LogMel) -> None:
-    """Raise an InputError for clips that the front end cannot reflect at their ends."""
-    least = frontend.num_fft // 2
-    if int(seconds * frontend.sample_rate) <= least:
+def _check_seconds(experiment: Experiment, frontend: LogMel) -> None:
+    """Raise an InputError for clips that are too short for the front end."""
+    seconds = experiment.clip_seconds
+    if experiment.crop_seconds:
+        seconds = min(seconds, experiment.crop_seconds)
+    least = frontend.min_samples
+    if int(seconds * frontend.sample_rate) < least:
         raise InputError(
-            f"{name} needs clips longer than {least / frontend.sample_rate} s (half "
-            f"its window), but they are cut to {seconds} s. Set clip_seconds and "
+            f"{experiment.frontend} needs clips of {least / frontend.sample_rate:g} s "
+            f"or more, but they are cut to {seconds} s. Set clip_seconds and "
             "crop_seconds to more."
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import evaluate, metrics
+from tfhier import evaluate, metrics, saved
 from tfhier.errors import InputError
 from tfhier.files import read_json
 from tfhier.train import keeper
@@ -168,6 +168,23 @@ def test_a_run_interrupted_again_and_again_ends_with_the_same_bits(
     assert_same_results(tmp_path, expected)
 
 
+def test_a_run_with_rates_by_layer_ends_with_the_same_bits(data, tmp_path):
+    experiment = tiny.on_features(
+        data, epochs=3, backbone_rate=0.5, layer_decay=0.5, amsgrad=True
+    )
+    bundle = tiny.bundle(data, experiment)
+    go(experiment, bundle, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        go(experiment, bundle, tmp_path / "killed", Recorder(at_step=6))
+    assert go(experiment, bundle, tmp_path / "killed").first_epoch == 1
+    assert_same_results(tmp_path / "killed", tmp_path / "whole")
+    go(experiment.but(layer_decay=1.0), bundle, tmp_path / "other")
+    pairs = zip(
+        weights_of(tmp_path / "whole"), weights_of(tmp_path / "other"), strict=True
+    )
+    assert not all(np.array_equal(a, b) for a, b in pairs)
+
+
 def test_a_run_killed_by_the_system_ends_with_the_same_bits(
     data, on_features, tmp_path
 ):
@@ -231,7 +248,7 @@ def test_a_kill_after_the_last_epoch_trains_nothing_again(
 ):
     experiment, bundle, expected = on_features
     with monkeypatch.context() as patch:
-        stop_at(patch, training, "replacing", lambda path: path.name == "best.keras")
+        stop_at(patch, saved, "replacing", lambda path: path.name == "best.keras")
         with pytest.raises(Interrupted):
             go(experiment, bundle, tmp_path)
     assert go(experiment, bundle, tmp_path).losses == []

@@ -42,6 +42,11 @@ PAIRS = [
     ({"ema_decay": 0.5}, {"ema_reset_every": 2}),
     ({"ema_decay": 0.5}, {"ema_warmup": True}),
     ({"mixup_alpha": 0.5}, {"mixup_per": "batch"}),
+    ({}, {"backbone_rate": 0.5}),
+    ({}, {"layer_decay": 0.5}),
+    ({"ema_decay": 0.5}, {"ema_statistics": True}),
+    ({"hidden_units": 4}, {"hidden_dropout": 0.5}),
+    ({"head": "resatt"}, {"attention_prior": 1.0}),
 ]
 # Crops, SpecAugment, dropout and mixup at once.
 ON_AUDIO = {"width": 0.02, "epochs": 2, "mixup_alpha": 0.5}
@@ -200,6 +205,50 @@ def test_a_start_and_a_frozen_backbone_are_others(base, data, tmp_path):
         trained(data, tmp_path / "svm", fitted, **start),
         trained(data, tmp_path / "steps", stepped, **start),
     )
+
+
+def test_a_start_with_the_head_is_another(base, data, tmp_path):
+    experiment, _ = base
+    named = experiment.but(initial=("start",))
+    trained(data, tmp_path / "start", experiment.but(seeds=(1,), learning_rate=0.1))
+    start = {"initial": [tmp_path / "start" / "best.keras"]}
+    assert not same(
+        trained(data, tmp_path / "whole", named.but(initial_head=True), **start),
+        trained(data, tmp_path / "backbone", named, **start),
+    )
+
+
+def test_a_hidden_layer_is_there_and_is_trained(data, tmp_path):
+    experiment = tiny.on_features(data, **BASE).but(hidden_units=5)
+    after = trained(data, tmp_path, experiment)
+    before = untrained(data, experiment)
+    moved = [
+        not np.array_equal(a, b)
+        for a, b in zip(after, before, strict=True)
+        if 5 in a.shape
+    ]
+    assert len(moved) == 4  # two kernels of classifiers, kernel and bias of its own
+    assert all(moved)
+
+
+@pytest.mark.parametrize("features", ["X", ""])
+def test_without_a_share_the_backbone_keeps_its_kernels(features, data, tmp_path):
+    """The statistics of its normalisations still follow the clips."""
+    make = tiny.on_features if features else tiny.on_audio
+    experiment = make(data, **BASE).but(backbone_rate=0.0, hidden_units=4, width=0.05)
+    trained(data, tmp_path, experiment)
+    bundle = tiny.bundle(data, experiment)
+    _, fresh = tagger.build(
+        experiment, bundle.taxonomy, feature_shape=bundle.feature_shape
+    )
+    body = keras.models.load_model(tmp_path / "best.keras").get_layer("body")
+    inside = {id(v) for v in tagger.backbone_of(body).trainable_variables}
+    pairs = list(zip(body.weights, fresh.weights, strict=True))
+    kept = [np.array_equal(a, b) for a, b in pairs if id(a) in inside]
+    assert len(kept) == len(inside) >= 4
+    assert all(kept)
+    others = [(a, b) for a, b in pairs if id(a) not in inside and a.ndim]
+    assert not any(np.array_equal(a, b) for a, b in others if "seed" not in a.path)
 
 
 def test_decoupled_weight_decay_is_another_and_has_a_strength(base, data, tmp_path):

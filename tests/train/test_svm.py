@@ -14,7 +14,6 @@ from tfhier.errors import InputError
 from tfhier.files import read_json
 from tfhier.train import run as training
 from tfhier.train import svm
-from tfhier.train.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +39,12 @@ def svm_of(folder, **changes):
     )  # fmt: skip
 
 
-def trainer_of(experiment, bundle) -> Trainer:
+def body_of(experiment, bundle) -> keras.Model:
     keras.utils.clear_session()
     _, body = tagger.build(
         experiment, bundle.taxonomy, feature_shape=bundle.feature_shape
     )
-    return Trainer(body, None, taxonomy=bundle.taxonomy, experiment=experiment)
+    return body
 
 
 def fitted(folder):
@@ -53,10 +52,10 @@ def fitted(folder):
     experiment = svm_of(folder)
     bundle = tiny.bundle(folder, experiment)
     rows = np.flatnonzero(bundle.clips.parts == "train")
-    trainer = trainer_of(experiment, bundle)
-    embeddings = tagger.embedder(trainer.body, bundle.taxonomy)(bundle.source.values)
-    loss = svm.fit(trainer, bundle, rows)
-    return bundle, rows, trainer.body, np.asarray(embeddings), loss
+    body = body_of(experiment, bundle)
+    embeddings = tagger.embedder(body, bundle.taxonomy)(bundle.source.values)
+    loss = svm.fit(body, bundle, rows)
+    return bundle, rows, body, np.asarray(embeddings), loss
 
 
 def test_scores_rank_as_scikit_learns_pipeline_does(data):
@@ -88,9 +87,9 @@ def test_unobserved_targets_and_other_clips_have_no_say(data):
     targets[~observed] = 1
     rest = np.setdiff1d(np.arange(len(targets)), rows)
     targets[rest] = 1 - targets[rest]
-    trainer = trainer_of(svm_of(data), bundle)
-    svm.fit(trainer, bundle, rows)
-    again = trainer.body.get_layer("fine_classifier").get_weights()
+    body = body_of(svm_of(data), bundle)
+    svm.fit(body, bundle, rows)
+    again = body.get_layer("fine_classifier").get_weights()
     for mine, its in zip(again, weights, strict=True):
         np.testing.assert_array_equal(mine, its)
 
@@ -98,10 +97,10 @@ def test_unobserved_targets_and_other_clips_have_no_say(data):
 def test_the_backbone_stays_as_it_was(data):
     experiment = svm_of(data)
     bundle = tiny.bundle(data, experiment)
-    trainer = trainer_of(experiment, bundle)
-    backbone = tagger.embedder(trainer.body, bundle.taxonomy)
+    body = body_of(experiment, bundle)
+    backbone = tagger.embedder(body, bundle.taxonomy)
     before = backbone.get_weights()
-    svm.fit(trainer, bundle, np.arange(36))
+    svm.fit(body, bundle, np.arange(36))
     for mine, its in zip(backbone.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, its)
 
@@ -112,7 +111,7 @@ def test_a_label_without_both_kinds_is_refused(value, data):
     bundle = tiny.bundle(data, experiment)
     bundle.labellings["fine"][0][:, 3] = value
     with pytest.raises(InputError, match="clips with and without 'd'.*fit='gradient'"):
-        svm.fit(trainer_of(experiment, bundle), bundle, np.arange(36))
+        svm.fit(body_of(experiment, bundle), bundle, np.arange(36))
 
 
 # -- As a run --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ This is where a taxonomy meets a data set's columns, where audio is decoded once
 the cache, and where clips are dealt out to training, validation and test.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ class Bundle:
         clip_samples: int. Samples of a clip; 0 for precomputed features.
         usable: bool array (clips,). False where a clip's file could not be read.
         notes: What was cut, padded or left out on the way, in sentences.
+        embedded: Embeddings of the clips by a frozen backbone, one row a clip, where
+            they take the place of the waveforms; else None.
     """
 
     clips: Clips
@@ -43,6 +46,7 @@ class Bundle:
     clip_samples: int
     usable: np.ndarray
     notes: tuple[str, ...]
+    embedded: Source | None = None
 
     @property
     def feature_shape(self) -> tuple[int, ...] | None:
@@ -53,6 +57,12 @@ class Bundle:
     def lengths(self) -> np.ndarray | None:
         """Samples of sound of every clip (clips,); None for precomputed features."""
         return self.source.lengths if self.clip_samples else None
+
+    def on_embeddings(self) -> "Bundle":
+        """Return the same clips with their embeddings as the source."""
+        return dataclasses.replace(
+            self, source=self.embedded, clip_samples=0, embedded=None
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -68,7 +68,7 @@ def write(folder: Path, bundle: Bundle) -> Path:
         section("Decisions", *confusions(folder, summary)),
         section("Conditions", *conditions(folder, summary, bundle)),
         section("Embeddings", *embeddings(folder, summary, bundle)),
-        section("Attention", *_attention(folder, bundle)),
+        section("Attention", *_attention(folder, summary, bundle)),
         section("Runs", *_runs(summary, histories, bundle.taxonomy.fine)),
     ]
     path = folder / "report.html"
@@ -251,16 +251,25 @@ def _better_yardstick(summary: dict, level: str) -> tuple[str, float]:
     return max(figures.items(), key=lambda item: np.nan_to_num(item[1]))
 
 
-def _attention(folder: Path, bundle: Bundle) -> list[str]:
+def _attention(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
     """Shares and maps of taggers with residual attention, nothing for others."""
     examples = explain.attention_examples(folder, bundle)
     if not examples:
         return []
     taxonomy = bundle.taxonomy
     shares = explain.group_shares(explain.attention_on_test(folder, bundle), taxonomy)
+    # A run made before there was a prior had none.
+    prior = summary["settings"].get("attention_prior", 0)
+    known = (
+        "The head is not told which labels belong together."
+        if not prior
+        else f"With attention_prior={prior:g} the head begins at the taxonomy: "
+        f"untrained it gives a child e^{prior:g} = {np.exp(prior):.3g} times the "
+        "weight of any other label."
+    )
     pieces = [
         text(
-            "The head is not told which labels belong together. The table says how "
+            f"{known} The table says how "
             "much of each label's attention lies on its own children (mean over all "
             "test clips, best run), beside what evenly spread attention would give."
         )

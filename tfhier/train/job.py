@@ -35,6 +35,8 @@ class Job:
         folder: Path of the results.
         command: str. What the user typed, for the record.
         folds: Folds of the cross-validation to run. Defaults to None: all.
+        pretrained: Path of the saved tagger that the experiment's `pretrained` names.
+            Defaults to None: it names none.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Job:
     folder: Path
     command: str
     folds: tuple[int, ...] | None = None
+    pretrained: Path | None = None
 
     def deals(self):
         """Yield (seed, fold) of every run of a setting.
@@ -98,12 +101,14 @@ class Job:
     def initial(self, *, seed: int, fold: int) -> list[Path]:
         """Return the saved models that a run's backbone starts from.
 
-        Those of the experiments that `initial` names, trained on the same data with the
-        same seed (and fold), in the folder beside this one's.
+        The pretrained one; or those of the experiments that `initial` names, trained on
+        the same data with the same seed (and fold), in the folder beside this one's.
 
         Raises:
             InputError: One of them is not trained.
         """
+        if self.pretrained:
+            return [self.pretrained]
         mark = self.folder.name.removeprefix(self.name)
         found = []
         for name in self.experiment.initial:

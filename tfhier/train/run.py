@@ -10,7 +10,6 @@ the same numbers as an uninterrupted one.
 """
 
 import csv
-import hashlib
 import io
 import shutil
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import evaluate, losses, machine, metrics, saved, tagger
+from tfhier import evaluate, frontends, losses, machine, metrics, saved, tagger
+from tfhier.contract import Contract
 from tfhier.data import sampling
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
@@ -27,7 +27,6 @@ from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import (
     read_json,
-    replacing,
     require_space,
     write_json,
     write_text,
@@ -35,7 +34,7 @@ from tfhier.files import (
 from tfhier.layers import LogMel
 from tfhier.train import svm
 from tfhier.train.keeper import Keeper
-from tfhier.train.optimizer import adam
+from tfhier.train.optimizer import adam, shares
 from tfhier.train.progress import Progress
 from tfhier.train.schedules import WarmupHoldDecay
 from tfhier.train.trainer import Trainer
@@ -58,7 +57,7 @@ def request(
         fold: int.
         initial: Saved models that the backbone starts from.
     """
-    started = [hashlib.sha256(p.read_bytes()).hexdigest()[:16] for p in initial]
+    started = [saved.digest(path) for path in initial]
     return {
         **experiment.settings(),
         "seed": seed,
@@ -129,7 +128,7 @@ def build(
 
     Raises:
         InputError: The network cannot be built or saved, an initial model does not fit,
-            or the training clips lack labels that a setting needs.
+            is of other code, or the training clips lack labels that a setting needs.
     """
     keras.utils.clear_session()
     frontend, body = tagger.build(
@@ -137,7 +136,9 @@ def build(
     )
     saved.check_loadable(body)
     if initial:
-        saved.start_from(body, initial, experiment, bundle.taxonomy)
+        saved.start_from(body, initial, experiment)
+    if bundle.embedded is not None:
+        _check_embeddings(frontend, body, bundle)
     _check_single_label(experiment, bundle)
     rows = np.flatnonzero(parts == "train")
     if frontend is not None:
@@ -189,6 +190,10 @@ def train(
     steps = experiment.steps_per_epoch or steps_per_epoch(
         len(rows), experiment.batch_size
     )
+    whole, heard = tagger.end_to_end(frontend, body), bundle
+    if bundle.embedded is not None:
+        # What the backbone answers is known: only what comes behind it is trained.
+        bundle, frontend, body = bundle.on_embeddings(), None, tagger.head_of(body)
     trainer = _trainer(experiment, bundle, frontend, body, steps=steps, seed=seed)
     keeper = Keeper(
         folder / "checkpoint",
@@ -203,12 +208,12 @@ def train(
     if first_epoch < experiment.num_epochs:
         if experiment.fit == "svm":
             keeper.set_model(trainer)
-            keeper.end_epoch(0, svm.fit(trainer, bundle, rows))
+            keeper.end_epoch(0, svm.fit(whole, heard, rows))
         else:
             _descend(
                 trainer, keeper, bundle, rows, steps=steps, first_epoch=first_epoch
             )
-    _save_models(trainer, keeper, folder)
+    _save_models(trainer, keeper, folder, whole, contract_of(experiment, bundle))
     bundle.taxonomy.write(folder / "taxonomy.csv")
     # Last, because it says that training is done: see `is_trained`.
     write_text(folder / "history.csv", _to_csv(keeper.history))
@@ -257,6 +262,22 @@ def _descend(
             ),
         ],
     )
+
+
+def _check_embeddings(frontend: LogMel, body: keras.Model, bundle: Bundle) -> None:
+    """Raise an InputError unless the known embeddings are those of a run's backbone.
+
+    Layers of the same names and shapes may still be joined otherwise.
+    """
+    first = np.zeros(1, int)
+    backbone = tagger.backbone_of(body)
+    own = np.asarray(backbone(frontend(bundle.source.fetch(first)), training=False))
+    known = bundle.embedded.fetch(first)
+    if own.shape != known.shape or np.abs(own - known).max() > 1e-3 * np.abs(own).max():
+        raise InputError(
+            f"{bundle.embedded.model} has the weights of this backbone, but embeds "
+            "clips otherwise: it was saved by other code. Train or port it again."
+        )
 
 
 def _check_single_label(experiment: Experiment, bundle: Bundle) -> None:
@@ -308,17 +329,41 @@ def _noise_rows(
     return rows
 
 
-def _save_models(trainer: Trainer, keeper: Keeper, folder: Path) -> None:
-    """Save the best epoch; beside an EMA that of the live weights as well."""
+def contract_of(experiment: Experiment, bundle: Bundle) -> Contract:
+    """Return the contract of the tagger that an experiment trains."""
+    settings = frontends.FRONTENDS[experiment.frontend]
+    return Contract(
+        taxonomy=bundle.taxonomy,
+        sample_rate=0 if experiment.features else settings["sample_rate"],
+        softmax=experiment.loss == "cce",
+        source=f"trained on {bundle.clips.name}",
+    )
+
+
+def _save_models(
+    trainer: Trainer,
+    keeper: Keeper,
+    folder: Path,
+    whole: keras.Model,
+    contract: Contract,
+) -> None:
+    """Save the best epoch; beside an EMA that of the live weights as well.
+
+    Args:
+        trainer: Trainer.
+        keeper: Keeper of its weights.
+        folder: Path of the run.
+        whole: The end-to-end tagger, which shares the trainer's weights.
+        contract: Contract of the tagger.
+    """
     is_live = {"best.keras": False}
     if trainer.averages:
         is_live["live.keras"] = True
     # h5py, inside the archive, ends the process when the disk is full: look before.
-    require_space(folder, len(is_live) * (8 * trainer.body.count_params() + 2**20))
+    require_space(folder, len(is_live) * (8 * whole.count_params() + 2**20))
     for name, live in is_live.items():
         keeper.load_best(trainer, live=live)
-        with replacing(folder / name) as temporary:
-            tagger.end_to_end(trainer.frontend, trainer.body).save(temporary)
+        saved.write(folder / name, whole, contract)
 
 
 def crop_samples(experiment: Experiment, bundle: Bundle, frontend) -> int:
@@ -342,6 +387,7 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
     trainer.compile(
         optimizer=adam(
             rate,
+            shares=_shares(experiment, body),
             weight_decay=experiment.weight_decay,
             decoupled=experiment.decoupled_weight_decay,
             amsgrad=experiment.amsgrad,
@@ -352,6 +398,15 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
         ),
     )
     return trainer
+
+
+def _shares(experiment: Experiment, body) -> list[float] | None:
+    """Return what each variable has of the learning rate; None for all of it."""
+    rate, decay = experiment.backbone_rate, experiment.layer_decay
+    if rate == decay == 1.0:
+        return None
+    backbone = tagger.backbone_of(body)
+    return shares(body, backbone, backbone_rate=rate, decay=decay)
 
 
 def _to_csv(history: list[dict]) -> str:

@@ -10,25 +10,22 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from tfhier import metrics
+from tfhier import evaluate, metrics, tagger
 from tfhier.data.bundle import Bundle
-from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
-from tfhier.train.trainer import Trainer
 
 # Cost of a violated margin on standardised embeddings. The paper names none.
 COST = 1e-3
-_BATCH_SIZE = 32
 
 
-def fit(trainer: Trainer, bundle: Bundle, rows: np.ndarray) -> float:
+def fit(model: keras.Model, bundle: Bundle, rows: np.ndarray) -> float:
     """Fit one machine a label of the finest level and put them into the classifier.
 
     Each label against the rest, over the clips where it was observed, both sides
     weighted alike. Scores are sigmoids of the margins; they rank as the margins do.
 
     Args:
-        trainer: Trainer with a body whose backbone is trained.
+        model: Tagger, end to end, whose backbone is trained.
         bundle: Bundle.
         rows: int array. Training clips.
 
@@ -40,8 +37,8 @@ def fit(trainer: Trainer, bundle: Bundle, rows: np.ndarray) -> float:
     """
     check_labels(bundle, rows)
     taxonomy = bundle.taxonomy
-    classifier = trainer.body.get_layer(f"{taxonomy.fine}_classifier")
-    embeddings = _embed(trainer, classifier, bundle, rows)
+    classifier = tagger.body_of(model).get_layer(f"{taxonomy.fine}_classifier")
+    embeddings = evaluate.score(tagger.embedder(model, taxonomy), bundle, rows)
     scaler = StandardScaler().fit(embeddings)
     scaled = scaler.transform(embeddings)
     targets, observed = (table[rows] for table in bundle.labellings[taxonomy.fine])
@@ -71,13 +68,3 @@ def check_labels(bundle: Bundle, rows: np.ndarray) -> None:
                 f"A support vector machine needs clips with and without '{name}' to "
                 "train on. Leave the label out, or use fit='gradient'."
             )
-
-
-def _embed(trainer: Trainer, classifier, bundle: Bundle, rows: np.ndarray):
-    """Return float32 (len(rows), units), what the classifier sees of whole clips."""
-    backbone = keras.Model(trainer.body.input, classifier.input)
-    found = []
-    for batch in scoring_batches(bundle.source, rows, batch_size=_BATCH_SIZE):
-        features = batch if trainer.frontend is None else trainer.frontend(batch)
-        found.append(np.asarray(backbone(features, training=False)))
-    return np.concatenate(found)
