@@ -56,3 +56,44 @@ _esc50 = _esc10.but(
 esc50_cnn6 = _esc50.but(row="CNN6", backbone="cnn6")
 esc50_cnn10 = _esc50.but(row="CNN10", backbone="cnn10")
 esc50_mobilenet_v1 = _esc50.but(row="MobileNetV1", backbone="mobilenet_v1")
+
+# -- From YAMNet, pretrained on AudioSet: its embeddings, computed once, and every head
+
+_yamnet = Experiment(
+    table="ESC-50 from YAMNet",
+    baseline="esc50_yamnet_flat",
+    dataset="esc50",
+    taxonomy="esc50",  # 50 classes in 5 categories
+    frontend="yamnet_16k",
+    backbone="yamnet",
+    pretrained="yamnet",
+    frozen=True,
+    dropout_scale=0.0,
+    spec_augment=False,
+    clip_seconds=5.0,
+    hidden_units=512,
+    hidden_dropout=0.5,
+    selection="last",
+    batch_size=32,
+    epochs=40,
+    learning_rate=1e-3,
+    warmup_epochs=1,
+    decay_epochs=20,
+    weight_decay=1e-4,
+    mixup_alpha=0.3,
+    fine_weight=0.8,
+    seeds=(0, 1, 2),
+)
+esc50_yamnet_flat = _yamnet.but(row="Flat", head="flat", fine_weight=1.0)
+esc50_yamnet_levelwise = _yamnet.but(row="Level-wise", head="levelwise")
+esc50_yamnet_consistent = _yamnet.but(
+    row="Level-wise with loss items", head="levelwise", consistency_weight=0.1
+)
+esc50_yamnet_sdt = _yamnet.but(row="Top-down (SDT)", head="sdt")
+esc50_yamnet_gap = _yamnet.but(row="Grouped average pooling (GAP)", head="gap")
+esc50_yamnet_lp = _yamnet.but(row="Linear projection (LP)", head="lp")
+esc50_yamnet_gmp = _yamnet.but(row="Grouped max-pooling (GMP)", head="gmp")
+esc50_yamnet_resatt = _yamnet.but(row="ResAtt", head="resatt")
+esc50_yamnet_resatt_prior = _yamnet.but(
+    row="ResAtt from the taxonomy (ours)", head="resatt", attention_prior=3.0
+)

@@ -244,3 +244,16 @@ gibbons_cnn10 = primates_cnn10_16k.but(
     departures=(),
 )
 gibbons_mobilenet_v1 = gibbons_cnn10.but(row="MobileNetV1", backbone="mobilenet_v1")
+# The same from YAMNet, pretrained on AudioSet: what does that bring at each ratio?
+gibbons_yamnet = gibbons_cnn10.but(
+    row="YAMNet, frozen",
+    backbone="yamnet",
+    frontend="yamnet_16k",
+    pretrained="yamnet",
+    frozen=True,
+    dropout_scale=0.0,
+    spec_augment=False,
+    hidden_units=256,
+    hidden_dropout=0.5,
+    small={name: value for name, value in _paper.small.items() if name != "width"},
+)
