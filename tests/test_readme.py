@@ -19,14 +19,17 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 @pytest.fixture
 def workplace(tmp_path):
     """A folder as the main job leaves it, with a tagger that learned nothing."""
-    from tfhier import audio, tagger, thresholds
+    from tfhier import audio, saved, tagger, thresholds
+    from tfhier.contract import Contract
     from tfhier.taxonomy import Taxonomy
 
     run = tmp_path / "saved_models" / "openmic_resatt@embedded" / "seed0"
     run.mkdir(parents=True)
     taxonomy = Taxonomy.read("openmic")
     small = catalogue.find(ROOT / "experiments")["openmic_resatt"].profile("small")
-    tagger.end_to_end(*tagger.build(small, taxonomy)).save(run / "best.keras")
+    model = tagger.end_to_end(*tagger.build(small, taxonomy))
+    promised = Contract(taxonomy=taxonomy, sample_rate=16_000)
+    saved.write(run / "best.keras", model, promised)
     taxonomy.write(run / "taxonomy.csv")
     fitted = {level: np.full(size, 0.5) for level, size in taxonomy.sizes.items()}
     thresholds.write(run / "thresholds.json", fitted, taxonomy)
