@@ -22,26 +22,13 @@ import keras
 from keras import layers, ops
 
 from tfhier.backbones.blocks import scaled
+from tfhier.backbones.mobilenet import BLOCKS
 from tfhier.layers import Patches, Unfold
 
 PATCH_FRAMES = 96
 PATCH_HOP = 48
 # What the front end `yamnet_16k` makes of digital silence.
 SILENCE = math.log(0.001)
-
-# Channels and stride of every layer; the first is a full convolution.
-BLOCKS = (
-    (32, 2),
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *[(512, 1)] * 5,
-    (1024, 2),
-    (1024, 1),
-)
 
 
 def yamnet(

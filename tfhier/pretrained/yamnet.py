@@ -19,7 +19,8 @@ import keras
 import numpy as np
 
 from tfhier import tagger
-from tfhier.backbones.yamnet import BLOCKS, PATCH_FRAMES, PATCH_HOP
+from tfhier.backbones.mobilenet import BLOCKS
+from tfhier.backbones.yamnet import PATCH_FRAMES, PATCH_HOP
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.pretrained import labels
