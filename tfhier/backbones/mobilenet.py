@@ -26,8 +26,8 @@ from tfhier.backbones.blocks import (
     scaled,
 )
 
-# Channels and pooling of every block, in YAMNet channels and stride; the first is a full
-# convolution.
+# Channels and pooling of every block (in YAMNet channels and stride); the first is a
+# full convolution.
 BLOCKS = (
     (32, 2),
     (64, 1),
