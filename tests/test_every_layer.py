@@ -13,7 +13,7 @@ import tfhier.layers
 from tests import inventory
 from tfhier import heads
 from tfhier.backbones import BACKBONES
-from tfhier.layers import GroupedMaxPool, LogMel, ResidualAttention
+from tfhier.layers import GroupedMaxPool, LogMel, ResidualAttention, log_mel
 
 every_block = pytest.mark.parametrize(
     "case", inventory.EVERYTHING, ids=lambda case: case.name
@@ -178,7 +178,8 @@ def test_a_clip_does_not_depend_on_its_neighbours(case, own_gain, rng):
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
-def test_blocks_convert_to_tflite_with_built_in_operations(rng):
+@pytest.mark.parametrize("transform", log_mel.TRANSFORMS)
+def test_blocks_convert_to_tflite_with_built_in_operations(transform, rng):
     waveform = keras.Input((4_000,), batch_size=1)
     front_end = LogMel(
         sample_rate=16_000,
@@ -187,6 +188,7 @@ def test_blocks_convert_to_tflite_with_built_in_operations(rng):
         num_mels=32,
         min_hertz=50.0,
         max_hertz=8_000.0,
+        transform=transform,
     )
     embedding = keras.ops.mean(front_end(waveform), axis=1) / 50
     fine = keras.layers.Dense(4, activation="sigmoid")(embedding)

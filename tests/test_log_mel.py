@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfhier import audio, frontends, mel
-from tfhier.layers import LogMel
+from tfhier.layers import LogMel, log_mel
 
 # The front ends that are settings of librosa's, and those that are not.
 LIBROSAS = [name for name in frontends.FRONTENDS if not name.startswith("yamnet")]
@@ -120,6 +120,23 @@ def test_real_clips_agree_near_the_loudest_cell(name):
     for path in paths:
         sound, _ = audio.read(path, sample_rate=rate)
         assert_close_near_the_loudest(name, sound)
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("name", frontends.FRONTENDS)
+def test_both_transforms_agree(name, center):
+    settings = {**frontends.FRONTENDS[name], "center": center, "eight_bit": False}
+    by_fft, by_convolution = (
+        LogMel(**settings, transform=transform) for transform in log_mel.TRANSFORMS
+    )
+    for kind, sound in signals(settings["sample_rate"]).items():
+        fft, convolution = apply(by_fft, sound), apply(by_convolution, sound)
+        np.testing.assert_allclose(fft, convolution, atol=2e-3, rtol=0, err_msg=kind)
+
+
+def test_an_unknown_transform_is_refused():
+    with pytest.raises(ValueError, match="one of fft, convolution. Received: .*'dct'"):
+        LogMel(**SMALL, transform="dct")
 
 
 def numpy_power(sound: np.ndarray, settings: dict) -> np.ndarray:

@@ -11,7 +11,6 @@ What sample rate a model needs and how much sound it takes at a time is in its c
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from tfhier import audio, contract, saved, tagger
@@ -117,9 +116,7 @@ class LoadedTagger:
         """
         waveform = self._waveform(clip, sample_rate)
         if not self.contract.window_seconds:
-            found = keras.tree.map_structure(
-                np.asarray, self._answers(waveform[None], training=False)
-            )
+            found = self._answers.predict_on_batch(waveform[None])
             return {name: values[0] for name, values in found.items()}
         windows = self._windows(waveform)
         found = self._answers.predict(windows, batch_size=BATCH_SIZE, verbose=0)

@@ -9,17 +9,21 @@ from tfhier import mel
 # Powers below it have a magnitude without gradient: that of a root is infinite at 0.
 _LEAST_POWER = 1e-30
 
+TRANSFORMS = ("fft", "convolution")
+
 
 @keras.saving.register_keras_serializable(package="tfhier")
 class LogMel(keras.layers.Layer):
     """Turns waveforms into log-mel spectrograms, in decibels unless told otherwise.
 
-    The DFT is a strided convolution with fixed windowed kernels, as in PANNs, so the
-    same layer serves training, SavedModel and TFLite (built-in operations only). By
-    default the waveform is padded by reflection with half a DFT at both ends (librosa's
-    `center=True`), the power spectrum is summed into mel bands, and `10
+    By default the waveform is padded by reflection with half a DFT at both ends
+    (librosa's `center=True`), the power spectrum is summed into mel bands, and `10
     log10(max(power, floor))` taken. Published networks also sum magnitudes
     (`exponent=1`), take `ln(mels + offset)` or frame without padding.
+
+    The DFT is a fast Fourier transform or, as in PANNs, a strided convolution with
+    fixed windowed kernels. They agree to rounding; on a CPU the first is several times
+    cheaper, and the second needs built-in operations of TFLite only.
 
     Unlike `keras.layers.MelSpectrogram` the floor is absolute: a clip's answer does not
     depend on the other clips of its batch. Power values overflow float16, so the layer
@@ -50,6 +54,7 @@ class LogMel(keras.layers.Layer):
         center: bool. Whether frame t is centred on sample t * hop_length, the ends
             reflected. Else it begins there with the first sample of its window, and
             what does not fill a window is left out. Defaults to True.
+        transform: "fft" or "convolution". Defaults to "fft".
 
     Input shape:
         (batch, samples), float in [-1, 1]; samples >= `min_samples`.
@@ -86,10 +91,16 @@ class LogMel(keras.layers.Layer):
         offset: float | None = None,
         eight_bit: bool = False,
         center: bool = True,
+        transform: str = "fft",
         **kwargs,
     ):
         _check_frames(num_fft, hop_length, window_length)
         _check_levels(floor, offset, exponent)
+        if transform not in TRANSFORMS:
+            raise ValueError(
+                f"LogMel's transform is one of {', '.join(TRANSFORMS)}. Received: "
+                f"transform={transform!r}"
+            )
         kwargs.setdefault("dtype", "float32")
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
@@ -106,6 +117,7 @@ class LogMel(keras.layers.Layer):
         self.offset = offset
         self.eight_bit = eight_bit
         self.center = center
+        self.transform = transform
         bank = mel.filter_bank(
             sample_rate=sample_rate,
             num_fft=num_fft,
@@ -120,27 +132,31 @@ class LogMel(keras.layers.Layer):
         # The loudest bin may lie outside all bands.
         inside = np.arange(len(bank)) if eight_bit else np.flatnonzero(bank.any(axis=1))
         self._first_bin = int(inside[0])
-        # Bins outside all bands need no kernel.
-        used = np.zeros(len(bank), bool)
-        used[inside[0] : inside[-1] + 1] = True
-        self._bank = bank[used]  # (bins, mels)
-        self._kernel = self._dft_kernel(used)  # (samples of a frame, 1, 2 * bins)
+        # Bins outside all bands are not needed.
+        self._bins = slice(self._first_bin, int(inside[-1]) + 1)
+        self._bank = bank[self._bins]  # (bins, mels)
+        self._window = self._frame_window()
+        if transform == "convolution":
+            self._kernel = self._dft_kernel()  # (samples of a frame, 1, 2 * bins)
 
-    def _dft_kernel(self, used: np.ndarray) -> np.ndarray:
+    def _frame_window(self) -> np.ndarray:
+        """Window of all samples of a frame."""
+        window = mel.hann_window(self.window_length)
+        if self.center:
+            before = (self.num_fft - self.window_length) // 2
+            after = self.num_fft - self.window_length - before
+            return np.pad(window, (before, after))
+        # Zeros around it would shift the frames. Without them only phases differ, which
+        # no power shows.
+        return window
+
+    def _dft_kernel(self) -> np.ndarray:
         """Windowed cosines, then sines, of the used bins."""
-        before = (self.num_fft - self.window_length) // 2
-        window = np.zeros(self.num_fft)
-        window[before : before + self.window_length] = mel.hann_window(
-            self.window_length
-        )
-        turns = np.outer(np.arange(self.num_fft), np.flatnonzero(used)) / self.num_fft
+        bins = np.arange(self.num_fft // 2 + 1)[self._bins]
+        turns = np.outer(np.arange(len(self._window)), bins) / self.num_fft
         angles = 2 * np.pi * (turns % 1.0)
         kernel = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
-        kernel = window[:, None] * kernel
-        if not self.center:
-            # The zeros around the window would shift the frames. Without them only
-            # phases differ, which no power shows.
-            kernel = kernel[before : before + self.window_length]
+        kernel = self._window[:, None] * kernel
         return kernel[:, None, :].astype(np.float32)
 
     def build(self, input_shape):
@@ -180,14 +196,22 @@ class LogMel(keras.layers.Layer):
         if self.center:
             half = self.num_fft // 2
             waveform = ops.pad(waveform, [[0, 0], [half, half]], mode="reflect")
-        spectrum = ops.conv(
-            waveform[..., None],
-            ops.convert_to_tensor(self._kernel),
-            strides=self.hop_length,
-            padding="valid",
-            data_format="channels_last",
-        )  # (batch, frames, 2 * bins)
-        real, imaginary = ops.split(spectrum, 2, axis=-1)
+        if self.transform == "fft":
+            frames = ops.extract_sequences(
+                waveform, len(self._window), self.hop_length
+            ) * ops.convert_to_tensor(self._window, "float32")
+            real, imaginary = (
+                part[..., self._bins] for part in ops.rfft(frames, self.num_fft)
+            )
+        else:
+            spectrum = ops.conv(
+                waveform[..., None],
+                ops.convert_to_tensor(self._kernel),
+                strides=self.hop_length,
+                padding="valid",
+                data_format="channels_last",
+            )  # (batch, frames, 2 * bins)
+            real, imaginary = ops.split(spectrum, 2, axis=-1)
         return ops.square(real) + ops.square(imaginary)
 
     def from_power(self, power):
@@ -228,6 +252,7 @@ class LogMel(keras.layers.Layer):
             "offset": self.offset,
             "eight_bit": self.eight_bit,
             "center": self.center,
+            "transform": self.transform,
         }
 
 
