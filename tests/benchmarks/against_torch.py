@@ -162,9 +162,12 @@ def worker(module: str, threads: int, *arguments) -> Iterator[Ask]:
             return near.recv()
         except (EOFError, ConnectionError):
             process.join()
+            why = {
+                -signal.SIGKILL: "Probably memory ran out: leave cnn14 out of --network",
+                -signal.SIGTERM: "It was told to: run the same command again",
+            }.get(process.exitcode, "A message above says why")
             raise InputError(
-                f"{module} ended early with exit code {process.exitcode}. Unless a "
-                "message above says why, memory ran out: leave cnn14 out of --network."
+                f"{module} ended early with exit code {process.exitcode}. {why}."
             ) from None
 
     try:
