@@ -188,5 +188,8 @@ openmic_yamnet_lp = _yamnet.but(row="Linear projection (LP)", head="lp")
 openmic_yamnet_gmp = _yamnet.but(row="Grouped max-pooling (GMP)", head="gmp")
 openmic_yamnet_resatt = _yamnet.but(row="ResAtt", head="resatt")
 openmic_yamnet_resatt_prior = _yamnet.but(
-    row="ResAtt from the taxonomy (ours)", head="resatt", attention_prior=3.0
+    row="ResAtt from the taxonomy (ours)",
+    head="resatt",
+    attention_prior=6.0,
+    attention_rate=0.02,
 )

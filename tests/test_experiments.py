@@ -56,7 +56,13 @@ PRIMATES = {
     "primates_ablation_8k_both": (93.8, 91.2),
 }
 # What the rows of a table may differ in.
-_HEADS = {"head", "fine_weight", "consistency_weight", "attention_prior"}
+_HEADS = {
+    "head",
+    "fine_weight",
+    "consistency_weight",
+    "attention_prior",
+    "attention_rate",
+}
 _TRICKS = {"sampling", "loss", "spec_augment", "mixup_alpha"}
 VARIED = {
     "Pellegrini 2021, Table 2": {"backbone", "frontend"},

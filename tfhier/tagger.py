@@ -79,8 +79,10 @@ def build(
 
 def _options(experiment: Experiment) -> dict:
     """Return what an experiment's head takes beside embedding and taxonomy."""
-    prior = experiment.attention_prior
-    return {"attention_prior": prior} if prior else {}
+    if experiment.head != "resatt":
+        return {}
+    names = ("attention_prior", "attention_rate")
+    return {name: getattr(experiment, name) for name in names}
 
 
 def _embed(experiment: Experiment, inputs, *, augment: bool, seed: int):

@@ -163,7 +163,7 @@ def worker(module: str, threads: int, *arguments) -> Iterator[Ask]:
         except (EOFError, ConnectionError):
             process.join()
             why = {
-                -signal.SIGKILL: "Probably memory ran out: leave cnn14 out of --network",
+                -signal.SIGKILL: "If memory ran out, leave cnn14 out of --network",
                 -signal.SIGTERM: "It was told to: run the same command again",
             }.get(process.exitcode, "A message above says why")
             raise InputError(

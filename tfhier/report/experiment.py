@@ -258,8 +258,7 @@ def _attention(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
         return []
     taxonomy = bundle.taxonomy
     shares = explain.group_shares(explain.attention_on_test(folder, bundle), taxonomy)
-    # A run made before there was a prior had none.
-    prior = summary["settings"].get("attention_prior", 0)
+    prior = summary["settings"].get("attention_prior", 0)  # older runs had none
     known = (
         "The head is not told which labels belong together."
         if not prior
