@@ -193,3 +193,38 @@ openmic_yamnet_resatt_prior = _yamnet.but(
     attention_prior=6.0,
     attention_rate=0.02,
 )
+
+# -- And the network trained on, from those rows' own models
+
+_unfrozen = _yamnet.but(
+    table="Table 1, YAMNet trained on",
+    baseline="openmic_unfrozen_flat",
+    departures=("YAMNet in place of CNN14, from trained heads",),
+    pretrained="",
+    initial=("openmic_yamnet_flat",),
+    initial_head=True,
+    frozen=False,
+    crop_seconds=5.0,
+    batch_size=16,
+    epochs=5,
+    learning_rate=1e-4,
+    decay_epochs=3,
+    grid={},
+)
+openmic_unfrozen_flat = _unfrozen.but(
+    row="Flat, maximum at inference",
+    head="flat",
+    fine_weight=1.0,
+)
+openmic_unfrozen_gap = _unfrozen.but(
+    row="Grouped average pooling (GAP)",
+    head="gap",
+    initial=("openmic_yamnet_gap",),
+)
+openmic_unfrozen_resatt_prior = _unfrozen.but(
+    row="ResAtt from the taxonomy (ours)",
+    head="resatt",
+    attention_prior=6.0,
+    attention_rate=0.02,
+    initial=("openmic_yamnet_resatt_prior",),
+)
