@@ -98,5 +98,5 @@ esc50_yamnet_resatt_prior = _yamnet.but(
     row="ResAtt from the taxonomy (ours)",
     head="resatt",
     attention_prior=6.0,
-    attention_rate=0.02,
+    attention_scale=0.02,
 )

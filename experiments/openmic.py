@@ -191,7 +191,7 @@ openmic_yamnet_resatt_prior = _yamnet.but(
     row="ResAtt from the taxonomy (ours)",
     head="resatt",
     attention_prior=6.0,
-    attention_rate=0.02,
+    attention_scale=0.02,
 )
 
 # -- And the network trained on, from those rows' own models
@@ -225,6 +225,6 @@ openmic_unfrozen_resatt_prior = _unfrozen.but(
     row="ResAtt from the taxonomy (ours)",
     head="resatt",
     attention_prior=6.0,
-    attention_rate=0.02,
+    attention_scale=0.02,
     initial=("openmic_yamnet_resatt_prior",),
 )

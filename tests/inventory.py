@@ -230,7 +230,7 @@ LAYERS = (
         probabilities=True,
     ),
     _layer(
-        lambda: ResidualAttention(2, groups=[[0, 2], [1, 2, 3]], prior=1.5, rate=0.3),
+        lambda: ResidualAttention(2, groups=[[0, 2], [1, 2, 3]], prior=1.5, scale=0.3),
         "ResidualAttention with a prior",
         inputs=((6,), (4,)),
         outputs=((2,),),

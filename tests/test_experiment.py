@@ -85,7 +85,7 @@ def test_values_out_of_range_are_refused(name, value):
         ({"pretrained": "a", "backbone": "cnn6+cnn10"}, "are of one backbone on audio"),
         ({"initial_head": True}, "initial_head takes neck and head from initial"),
         ({"attention_prior": 1.0, "head": "gmp"}, "attention_prior .* of the head"),
-        ({"attention_rate": 0.1, "head": "gmp"}, "attention_rate are of the head"),
+        ({"attention_scale": 0.1, "head": "gmp"}, "attention_scale are of the head"),
         (
             {"initial": ("a", "b"), "initial_head": True, "backbone": "cnn6+cnn10"},
             r"initial_head takes .* one tagger, .*'cnn6\+cnn10'",
@@ -162,7 +162,7 @@ def test_choices_are_those_and_no_others(name, choices):
         ("hidden_units", -1),
         ("hidden_dropout", 1.0),
         ("attention_prior", -1.0),
-        ("attention_rate", 0.0),
+        ("attention_scale", 0.0),
         ("backbone_rate", -0.1),
         ("layer_decay", 0.0),
         ("layer_decay", 1.1),

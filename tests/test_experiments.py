@@ -61,7 +61,7 @@ _HEADS = {
     "fine_weight",
     "consistency_weight",
     "attention_prior",
-    "attention_rate",
+    "attention_scale",
 }
 _TRICKS = {"sampling", "loss", "spec_augment", "mixup_alpha"}
 VARIED = {

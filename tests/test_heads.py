@@ -298,20 +298,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return grown / grown.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("rate", [1.0, 0.02])
+@pytest.mark.parametrize("scale", [1.0, 0.02])
 @pytest.mark.parametrize("prior", [0.0, 0.7, 3.0, 100.0])
 @pytest.mark.parametrize("taxonomy", [TREE, TWO_PARENTS], ids=["tree", "two parents"])
-def test_the_prior_is_added_to_the_logits_of_children(taxonomy, prior, rate, rng):
+def test_the_prior_is_added_to_the_logits_of_children(taxonomy, prior, scale, rng):
     groups, (fines, coarses) = taxonomy.groups("fine"), taxonomy.sizes.values()
     layer = ResidualAttention(
-        coarses, groups=groups, prior=prior, rate=rate, return_attention_scores=True
+        coarses, groups=groups, prior=prior, scale=scale, return_attention_scores=True
     )
     embedding = rng.normal(0, 1, (8, 6)).astype(np.float32)
     fine = rng.uniform(0, 1, (8, fines)).astype(np.float32)
     layer.build([embedding.shape, fine.shape])
     layer.bias.assign(rng.normal(size=layer.bias.shape))
     logits = embedding.astype(np.float64) @ np.array(layer.kernel) + layer.bias
-    logits = rate * logits.reshape(8, fines, coarses)
+    logits = scale * logits.reshape(8, fines, coarses)
     for parent, children in enumerate(groups):
         for child in children:
             logits[:, child, parent] += prior
@@ -377,7 +377,7 @@ def test_the_prior_is_kept_by_maps_and_by_files(rng, tmp_path):
     embedding = keras.Input((6,))
     model = keras.Model(
         embedding,
-        heads.resatt(embedding, TALL, attention_prior=2.0, attention_rate=0.3),
+        heads.resatt(embedding, TALL, attention_prior=2.0, attention_scale=0.3),
     )
     inputs = rng.normal(0, 2, (16, 6)).astype(np.float32)
     expected = answers(model, inputs)
@@ -403,8 +403,8 @@ def test_the_prior_is_kept_by_maps_and_by_files(rng, tmp_path):
         ({"prior": 1.0}, "above 0. Received: prior=1.0, groups=None, units=2"),
         ({"groups": [[0], [1], [2]]}, "for each of its units.* units=2"),
         ({"groups": [[0, 1, 2]], "prior": 1.0}, "for each of its units.* units=2"),
-        ({"rate": 0.0}, "rate is above 0. Received: rate=0.0"),
-        ({"rate": float("nan")}, "rate is above 0. Received: rate=nan"),
+        ({"scale": 0.0}, "scale is above 0. Received: scale=0.0"),
+        ({"scale": float("nan")}, "scale is above 0. Received: scale=nan"),
         ({"groups": []}, "ResidualAttention needs a non-empty list of child"),
         ({"groups": [[0, 1], []]}, "ResidualAttention needs a non-empty list of ch"),
         ({"groups": [[0], [2]]}, "together covering 0 .. children - 1"),

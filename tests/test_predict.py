@@ -183,37 +183,14 @@ def test_other_suffixes_are_refused(loaded, clips, tmp_path, name, suffix):
         assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize(
-    ("levels", "taken"),
-    [
-        ("files", "files"),
-        ("fine,num_frames", "num_frames"),
-        ("logits", "logits"),
-        ("fine,labels_fine", "labels_fine"),
-        ("labels_fine,fine", "labels_fine"),
-        ("file", "file"),
-        ("allow_pickle", "allow_pickle"),
-    ],
-)
-def test_levels_called_as_arrays_are_refused_before_any_work(levels, taken):
-    class Stub:
-        levels = {}
-
-    Stub.levels = dict.fromkeys(levels.split(","), ("a",))
-    with pytest.raises(
-        InputError, match=f"level '{taken}' cannot be called so.*Rename"
-    ):
-        predict.predict(Stub(), ["missing.wav"])
-
-
 def test_levels_beginning_as_arrays_do_are_written(clips, tmp_path):
-    taxonomy = Taxonomy.parse("labels_x,logits2\na,x\nb,x\n")
+    taxonomy = Taxonomy.parse("labels2,logits2\na,x\nb,x\n")
     model = tagger.end_to_end(*tagger.build(SMALL, taxonomy))
     path = tmp_path / "model.keras"
     saved.write(path, model, Contract(taxonomy=taxonomy, sample_rate=RATE))
     predict.predict(tfhier.load(path), clips).write_npz(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
-        assert file["labels_labels_x"].tolist() == ["a", "b"]
+        assert file["labels_labels2"].tolist() == ["a", "b"]
         assert file["logits2"].shape == (3, 1)
 
 

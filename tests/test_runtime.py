@@ -424,16 +424,6 @@ def test_a_model_of_features_is_refused_whatever_it_promises(tmp_path):
         tfhier.load(tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("level", runtime.ARRAYS)
-def test_levels_called_as_arrays_of_the_answer_are_refused(tmp_path, level):
-    taxonomy = Taxonomy.flat(["a", "b"], level=level)
-    saved.write(tmp_path / "model.keras", whole(taxonomy=taxonomy), promise(taxonomy))
-    with pytest.raises(
-        InputError, match=rf"model\.keras has a level '{level}'.*Rename"
-    ):
-        tfhier.load(tmp_path / "model.keras")
-
-
 def test_files_that_are_no_models_are_refused(bare, tmp_path):
     with pytest.raises(InputError, match=r"There is no model .*missing\.keras"):
         tfhier.load(tmp_path / "missing.keras")

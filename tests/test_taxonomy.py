@@ -362,3 +362,10 @@ def test_contradictions_are_named():
         TALL.close({"leaf": leaf, "root": root})
     with pytest.raises(InputError, match="no labels to close"):
         TALL.close({})
+
+
+@pytest.mark.parametrize("level", [*taxonomy.RESERVED, "labels_fine"])
+def test_levels_called_as_arrays_of_an_answer_are_refused(level):
+    with pytest.raises(InputError, match=f"A level cannot be called '{level}'.*Renam"):
+        Taxonomy.parse(f"fine,{level}\na,x\n")
+    assert Taxonomy.parse(f"fine,my_{level}\na,x\n").levels[1] == f"my_{level}"

@@ -53,9 +53,9 @@ class Experiment:
     hidden_dropout: float = 0.0  # of what the head sees
     head: str = "resatt"
     # Our departures: with a prior > 0 ResAtt's attention begins at the taxonomy, so
-    # strongly; with a rate < 1 it learns the more slowly
+    # strongly; with a scale < 1 it learns the more slowly
     attention_prior: float = 0.0
-    attention_rate: float = 1.0
+    attention_scale: float = 1.0
     # What the backbone starts from: published weights (tfhier list weights) or the path
     # of a saved tagger; or experiments whose best models, of the same seed, it starts
     # from: one for each backbone of a fusion such as "cnn10+resnet22"
@@ -232,10 +232,10 @@ class Experiment:
                 "pretrained weights are of one backbone on audio. Received: "
                 f"backbone='{self.backbone}', features='{self.features}'"
             )
-        of_attention = self.attention_prior or self.attention_rate != 1
+        of_attention = self.attention_prior or self.attention_scale != 1
         if of_attention and self.head != "resatt":
             raise InputError(
-                "attention_prior and attention_rate are of the head 'resatt'. "
+                "attention_prior and attention_scale are of the head 'resatt'. "
                 f"Received: head='{self.head}'"
             )
 
@@ -339,7 +339,7 @@ _RANGES = {
     "hidden_units": (0, 1_000_000),
     "hidden_dropout": (0.0, 0.95),
     "attention_prior": (0.0, 100.0),
-    "attention_rate": (1e-6, 100.0),
+    "attention_scale": (1e-6, 100.0),
     "dropout_scale": (0.0, 1.9),
     "fine_weight": (0.0, 1.0),
     "consistency_weight": (0.0, 1e6),

@@ -118,13 +118,13 @@ def resatt(
     *,
     softmax: bool = False,
     attention_prior: float = 0.0,
-    attention_rate: float = 1.0,
+    attention_scale: float = 1.0,
 ) -> dict:
     """Residual attention over the fine tags, bottom-up (Fig. 2 d).
 
     `attention_prior` > 0 is our departure: attention begins at the taxonomy, with that
     `prior` of `ResidualAttention`. The paper's layer has to find it in the clips. With
-    an `attention_rate` < 1, its `rate`, it learns the more slowly, for few clips.
+    an `attention_scale` < 1, its `scale`, it learns the more slowly, for few clips.
     """
     return _bottom_up(
         embedding,
@@ -134,7 +134,7 @@ def resatt(
             taxonomy.sizes[upper],
             groups=taxonomy.groups(lower),
             prior=attention_prior,
-            rate=attention_rate,
+            scale=attention_scale,
             name=f"{upper}_attention",
         )([embedding, fine]),
     )

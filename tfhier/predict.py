@@ -14,11 +14,6 @@ from tfhier.errors import InputError
 from tfhier.files import replacing, write_text
 from tfhier.runtime import LoadedTagger
 
-# What an array file holds beside the arrays of every level.
-ARRAYS = ("files", "log_mel", "num_frames", "embedding", "logits")
-# What `numpy.savez` takes for arguments of its own.
-_ARGUMENTS = ("file", "allow_pickle")
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -89,16 +84,8 @@ def predict(tagger: LoadedTagger, files: Sequence[Path]) -> Predictions:
     """Answer to some clips, showing a bar.
 
     Raises:
-        InputError: A clip cannot be used, or a level is called as an array is.
+        InputError: A clip cannot be used.
     """
-    names = (*ARRAYS, *(f"labels_{level}" for level in tagger.levels))
-    taken = [level for level in tagger.levels if level in (*names, *_ARGUMENTS)]
-    if taken:
-        raise InputError(
-            f"The level '{taken[0]}' cannot be called so: predict writes arrays "
-            f"{', '.join(names)}, and NumPy keeps {' and '.join(_ARGUMENTS)} for "
-            "itself. Rename it in the taxonomy, and port or train again."
-        )
     bar = tqdm(files, desc="predict", unit="clip", disable=None, leave=False)
     return Predictions(tagger, tuple(files), tuple(map(tagger.answer, bar)))
 

@@ -18,8 +18,6 @@ from tfhier.errors import InputError
 
 # Windows answered at once: answers do not depend on it, only memory does.
 BATCH_SIZE = 64
-# What an answer holds beside the probabilities of every level.
-ARRAYS = ("log_mel", "embedding", "logits")
 
 
 class LoadedTagger:
@@ -29,8 +27,8 @@ class LoadedTagger:
         path: str or Path. A file written by `tfhier port` or by training.
 
     Raises:
-        InputError: The file is missing, broken, no tagger of waveforms, contradicts its
-            contract, or has a level called as one of `ARRAYS`.
+        InputError: The file is missing, broken, no tagger of waveforms, or contradicts
+            its contract.
     """
 
     def __init__(self, path: str | Path):
@@ -40,13 +38,6 @@ class LoadedTagger:
                 f"{path} takes precomputed features, not sound: it cannot tag audio."
             )
         self.taxonomy = self.contract.taxonomy
-        taken = [level for level in self.taxonomy.levels if level in ARRAYS]
-        if taken:
-            raise InputError(
-                f"{path} has a level '{taken[0]}', and an answer has an array of that "
-                f"name ({', '.join(ARRAYS)}). Rename the level in the taxonomy, and "
-                "port or train again."
-            )
         self.model = saved.load(Path(path), self.taxonomy)
         self.frontend = tagger.frontend_of(self.model)
         self._check_frontend(path)

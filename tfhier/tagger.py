@@ -81,7 +81,7 @@ def _options(experiment: Experiment) -> dict:
     """Return what an experiment's head takes beside embedding and taxonomy."""
     if experiment.head != "resatt":
         return {}
-    names = ("attention_prior", "attention_rate")
+    names = ("attention_prior", "attention_scale")
     return {name: getattr(experiment, name) for name in names}
 
 

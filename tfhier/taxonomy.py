@@ -25,6 +25,12 @@ from tfhier.files import write_text
 
 FOLDER = Path(__file__).parent / "taxonomies"
 
+# Levels name arrays of answers and of archives, whose other arrays and arguments are
+# called so; a level's labels are `labels_LEVEL` there.
+RESERVED = (
+    "log_mel", "embedding", "logits", "files", "num_frames", "file", "allow_pickle",
+)  # fmt: skip
+
 # Targets and the mask of what was observed, both (clips, labels).
 Labelling = tuple[np.ndarray, np.ndarray]
 
@@ -40,7 +46,8 @@ class Taxonomy:
             the ascending indices of its parents on the next level.
 
     Raises:
-        InputError: Names repeat, a label has no parent, or an upper label has no child.
+        InputError: Names repeat, a level's is taken or no word, a label has no parent,
+            or an upper label has no child.
     """
 
     levels: tuple[str, ...]
@@ -65,6 +72,12 @@ class Taxonomy:
                 raise InputError(
                     "The name of a level is made of letters, digits and '_', beginning "
                     f"with a letter, as in 'fine'. Received: '{level}'"
+                )
+            if level in RESERVED or level.startswith("labels_"):
+                raise InputError(
+                    f"A level cannot be called '{level}': answers hold an array of "
+                    "that name. Rename it; taken are labels_... and "
+                    f"{', '.join(RESERVED)}."
                 )
         for level, labels in zip(self.levels, self.labels, strict=True):
             if not labels:

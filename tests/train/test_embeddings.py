@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny
 from tests.train import test_run as runs
-from tfhier import evaluate, explain, saved, study, tagger
+from tfhier import contract, evaluate, explain, saved, study, tagger
 from tfhier.backbones import BACKBONES
 from tfhier.contract import Contract
 from tfhier.errors import InputError
@@ -52,7 +52,13 @@ def write_start(path, experiment, *, seed=5):
     # Decibels, as the front end gives them: means around 0 would be far from any.
     body.get_layer("bn0").moving_mean.assign(np.full(64, -40.0))
     body.get_layer("bn0").moving_variance.assign(np.full(64, 400.0))
-    promised = Contract(taxonomy=OTHERS, sample_rate=frontend.sample_rate)
+    promised = Contract(
+        taxonomy=OTHERS,
+        sample_rate=frontend.sample_rate,
+        source="start.pth",
+        licence="CC-BY-4.0",
+        citation="Start 2020",
+    )
     saved.write(path, tagger.end_to_end(frontend, body), promised)
     return path
 
@@ -327,6 +333,13 @@ def studied(data, start, tmp_path_factory):
     }
     output = tmp_path_factory.mktemp("output")
     return experiments, output, study_of(data, output, experiments)
+
+
+def test_the_origin_of_the_start_stays_with_what_is_trained_from_it(studied):
+    _, output, _ = studied
+    promised = contract.read(output / "plain@tiny" / "seed0" / "best.keras")
+    assert promised.source == "trained on tiny from start.pth"
+    assert (promised.licence, promised.citation) == ("CC-BY-4.0", "Start 2020")
 
 
 def test_a_study_tells_everything_of_such_a_run(studied):

@@ -47,7 +47,7 @@ PAIRS = [
     ({"ema_decay": 0.5}, {"ema_statistics": True}),
     ({"hidden_units": 4}, {"hidden_dropout": 0.5}),
     ({"head": "resatt"}, {"attention_prior": 1.0}),
-    ({"head": "resatt"}, {"attention_rate": 0.1}),
+    ({"head": "resatt"}, {"attention_scale": 0.1}),
 ]
 # Crops, SpecAugment, dropout and mixup at once.
 ON_AUDIO = {"width": 0.02, "epochs": 2, "mixup_alpha": 0.5}

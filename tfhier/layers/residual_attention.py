@@ -25,7 +25,7 @@ class ResidualAttention(keras.layers.Layer):
             `Taxonomy.groups(level)`. Defaults to None: the layer is not told.
         prior: float >= 0. An untrained map gives a child e^prior times the weight of
             any other fine tag. Above 0 it needs `groups`. Defaults to 0: the paper's.
-        rate: float > 0. Factor on what the linear layer says, the prior left as it is:
+        scale: float > 0. Factor on what the linear layer says, the prior left as it is:
             below 1 the map leaves its beginning only for what many steps agree on.
             Defaults to 1: the paper's.
         kernel_initializer: Initializer of the linear layer. Defaults to Glorot uniform,
@@ -50,7 +50,7 @@ class ResidualAttention(keras.layers.Layer):
         return_attention_scores: bool = False,
         groups: Sequence[Sequence[int]] | None = None,
         prior: float = 0.0,
-        rate: float = 1.0,
+        scale: float = 1.0,
         kernel_initializer="glorot_uniform",
         **kwargs,
     ):
@@ -69,15 +69,15 @@ class ResidualAttention(keras.layers.Layer):
                 f"of its units, above 0. Received: prior={prior}, groups={groups}, "
                 f"units={units}"
             )
-        if not rate > 0:
+        if not scale > 0:
             raise ValueError(
-                f"ResidualAttention's rate is above 0. Received: rate={rate}"
+                f"ResidualAttention's scale is above 0. Received: scale={scale}"
             )
         super().__init__(**kwargs)
         self.units = units
         self.groups = groups
         self.prior = prior
-        self.rate = rate
+        self.scale = scale
         # Of the constructor, not of the call: Keras's functional models take the number
         # of a layer's outputs from its first call.
         self.return_attention_scores = return_attention_scores
@@ -111,7 +111,7 @@ class ResidualAttention(keras.layers.Layer):
     def call(self, inputs):
         embedding, fine = inputs
         logits = ops.matmul(embedding, self.kernel) + self.bias
-        logits = self.rate * ops.reshape(logits, (-1, self.num_fine, self.units))
+        logits = self.scale * ops.reshape(logits, (-1, self.num_fine, self.units))
         if self.prior:
             logits = logits + ops.cast(self._prior, logits.dtype)
         attention = ops.softmax(logits, axis=1)  # (batch, fine, coarse)
@@ -131,6 +131,6 @@ class ResidualAttention(keras.layers.Layer):
             "return_attention_scores": self.return_attention_scores,
             "groups": self.groups,
             "prior": self.prior,
-            "rate": self.rate,
+            "scale": self.scale,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -18,7 +18,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfhier import evaluate, frontends, losses, machine, metrics, saved, tagger
+from tfhier import (
+    contract,
+    evaluate,
+    frontends,
+    losses,
+    machine,
+    metrics,
+    saved,
+    tagger,
+)
 from tfhier.contract import Contract
 from tfhier.data import sampling
 from tfhier.data.bundle import Bundle
@@ -183,6 +192,7 @@ def train(
             the labels lack the noise or the figure to choose by that were asked for.
     """
     frontend, body = build(experiment, bundle, seed=seed, parts=parts, initial=initial)
+    promised = contract_of(experiment, bundle, initial)
     # Only now: settings that no run can be made of leave nothing behind.
     wanted = request(experiment, bundle, seed=seed, fold=fold, initial=initial)
     write_json(folder / "experiment.json", {**wanted, "code": machine.code_digest()})
@@ -213,7 +223,7 @@ def train(
             _descend(
                 trainer, keeper, bundle, rows, steps=steps, first_epoch=first_epoch
             )
-    _save_models(trainer, keeper, folder, whole, contract_of(experiment, bundle))
+    _save_models(trainer, keeper, folder, whole, promised)
     bundle.taxonomy.write(folder / "taxonomy.csv")
     # Last, because it says that training is done: see `is_trained`.
     write_text(folder / "history.csv", _to_csv(keeper.history))
@@ -329,14 +339,29 @@ def _noise_rows(
     return rows
 
 
-def contract_of(experiment: Experiment, bundle: Bundle) -> Contract:
-    """Return the contract of the tagger that an experiment trains."""
+def contract_of(
+    experiment: Experiment, bundle: Bundle, initial: Sequence[Path] = ()
+) -> Contract:
+    """Return the contract of the tagger that an experiment trains.
+
+    What the saved models behind `initial` came from, and under which licences, stays
+    with what is trained from them.
+    """
     settings = frontends.FRONTENDS[experiment.frontend]
+    started = [contract.read(path) for path in initial]
+
+    def told(field: str) -> list[str]:
+        """Return what the starts say in a field, each thing once."""
+        said = (getattr(each, field) for each in started)
+        return list(dict.fromkeys(filter(None, said)))
+
     return Contract(
         taxonomy=bundle.taxonomy,
         sample_rate=0 if experiment.features else settings["sample_rate"],
         softmax=experiment.loss == "cce",
-        source=f"trained on {bundle.clips.name}",
+        source=" from ".join([f"trained on {bundle.clips.name}", *told("source")]),
+        licence="; ".join(told("licence")),
+        citation="; ".join(told("citation")),
     )
 
 
@@ -345,7 +370,7 @@ def _save_models(
     keeper: Keeper,
     folder: Path,
     whole: keras.Model,
-    contract: Contract,
+    promised: Contract,
 ) -> None:
     """Save the best epoch; beside an EMA that of the live weights as well.
 
@@ -354,7 +379,7 @@ def _save_models(
         keeper: Keeper of its weights.
         folder: Path of the run.
         whole: The end-to-end tagger, which shares the trainer's weights.
-        contract: Contract of the tagger.
+        promised: Contract of the tagger.
     """
     is_live = {"best.keras": False}
     if trainer.averages:
@@ -363,7 +388,7 @@ def _save_models(
     require_space(folder, len(is_live) * (8 * whole.count_params() + 2**20))
     for name, live in is_live.items():
         keeper.load_best(trainer, live=live)
-        saved.write(folder / name, whole, contract)
+        saved.write(folder / name, whole, promised)
 
 
 def crop_samples(experiment: Experiment, bundle: Bundle, frontend) -> int:
