@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 
 import numpy as np
 import pytest
@@ -168,6 +169,41 @@ def test_one_bad_clip_stops_all_before_anything_is_shown(
     with pytest.raises(InputError, match=r"bad\.wav: "):
         predict.predict(loaded, [*clips, bad])
     assert capsys.readouterr().out == ""
+
+
+def test_bad_clips_are_left_out_and_told_where_that_is_wished(
+    loaded, clips, tmp_path, capsys
+):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound")
+    found = predict.predict(loaded, [bad, *clips], skip_bad=True, with_log_mel=False)
+    assert found.files == tuple(clips)
+    whole = predict.predict(loaded, clips)
+    for one, other in zip(found.answers, whole.answers, strict=True):
+        assert set(one) == set(other) - {"log_mel"}
+        np.testing.assert_array_equal(one["fine"], other["fine"])
+    predict.show(found, count=1)
+    assert re.search(r"left out +.*bad\.wav: ", capsys.readouterr().out)
+    with pytest.raises(InputError, match=r"None of 1 clips can be used.*bad\.wav: "):
+        predict.predict(loaded, [bad], skip_bad=True)
+
+
+def test_log_mels_that_would_fill_the_memory_are_refused(loaded, clips, monkeypatch):
+    one = loaded.answer(clips[1])["log_mel"].nbytes
+    monkeypatch.setattr(predict, "MOST_BYTES", 3 * one - 1)
+    with pytest.raises(InputError, match=r"log-mels of 3 clips, .*a\.wav.*--csv"):
+        predict.predict(loaded, clips)
+    assert len(predict.predict(loaded, clips, with_log_mel=False).answers) == 3
+    monkeypatch.setattr(predict, "MOST_BYTES", 3 * one)
+    assert len(predict.predict(loaded, clips).answers) == 3
+
+
+def test_outputs_are_tried_before_there_are_any(tmp_path):
+    predict.check_output(tmp_path / "new" / "a.csv", ".csv")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        predict.check_output(tmp_path / "file" / "a.csv", ".csv")
 
 
 @pytest.mark.parametrize(

@@ -353,10 +353,39 @@ def test_the_log_mel_is_that_of_the_whole_clip(windowed, loaded, rng):
 def test_many_windows_are_answered_in_batches(windowed, rng, monkeypatch):
     clip = sound(rng, samples=9_999)
     expected = windowed.answer(clip, sample_rate=RATE)
-    monkeypatch.setattr(runtime, "BATCH_SIZE", 3)
+    monkeypatch.setattr(runtime, "BATCH_SECONDS", 0.4)
     found = windowed.answer(clip, sample_rate=RATE)
     for name, values in found.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_may_be_chosen_for_long_clips(with_contract, loaded, rng):
+    """The mean over pieces; the last is filled up with zeros."""
+    clip = sound(rng, samples=7_000)
+    chosen = tfhier.load(with_contract(), window_seconds=0.25)
+    pieces = np.pad(clip, (0, 1_000)).reshape(4, 2_000)
+    by_hand = [loaded.answer(piece, sample_rate=RATE) for piece in pieces]
+    found = chosen.answer(clip, sample_rate=RATE, with_log_mel=False)
+    assert set(found) == set(by_hand[0]) - {"log_mel"}
+    for name, values in found.items():
+        expected = np.mean([each[name] for each in by_hand], axis=0)
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_that_cannot_be_chosen_are_refused(with_contract):
+    own = with_contract(window_seconds=0.2, hop_seconds=0.1)
+    with pytest.raises(InputError, match=r"hears 0\.2 s at a time by itself"):
+        tfhier.load(own, window_seconds=1.0)
+    for seconds in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="windows follow each other"):
+            tfhier.load(with_contract(), window_seconds=seconds)
+    with pytest.raises(InputError, match="front end needs"):
+        tfhier.load(with_contract(), window_seconds=0.001)
+
+
+def test_samples_that_are_no_sound_are_refused(loaded, rng):
+    with pytest.raises(InputError, match=r"samples above 1e\+06, where sound lies"):
+        loaded.answer(1e20 * sound(rng), sample_rate=RATE)
 
 
 def test_a_clip_that_resampling_leaves_nothing_of_is_refused(windowed):

@@ -15,6 +15,7 @@ from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.layers import LogMel
+from tfhier.network_digest import network_digest
 from tfhier.taxonomy import Taxonomy
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def whole(experiment: Experiment = SMALL, **more) -> keras.Model:
 
 def digest_of(folder, model) -> str:
     saved.write(folder / "tagger.keras", model, PROMISED)
-    return saved.digest(folder / "tagger.keras")
+    return network_digest(folder / "tagger.keras")
 
 
 def of_layers(layer, *, factor: float = 2.0) -> keras.Model:
@@ -207,14 +208,14 @@ def test_a_file_without_a_network_has_no_digest(content, message, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        saved.digest(path)
+        network_digest(path)
 
 
 def test_an_archive_of_something_else_has_no_digest(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         archive.writestr("config.json", "{}")
     with pytest.raises(InputError, match=r"a\.keras is no usable Keras model"):
-        saved.digest(tmp_path / "a.keras")
+        network_digest(tmp_path / "a.keras")
 
 
 # -- Starting with neck and head -------------------------------------------------------

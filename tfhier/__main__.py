@@ -79,6 +79,16 @@ def _add_predict(predicting: argparse.ArgumentParser) -> None:
     predicting.add_argument("--npz", type=Path, help="write all answers as arrays")
     predicting.add_argument("--csv", type=Path, help="write the likeliest labels")
     predicting.add_argument("--top", type=_count, default=5, help="so many of them")
+    predicting.add_argument(
+        "--window",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="hear long clips so much at a time and answer with the mean",
+    )
+    predicting.add_argument(
+        "--skip-bad", action="store_true", help="leave unusable clips out, and say so"
+    )
 
 
 def _count(text: str) -> int:
@@ -243,8 +253,13 @@ def predict_clips(args: argparse.Namespace) -> None:
         from tfhier import predict
     for path, suffix in ((args.npz, ".npz"), (args.csv, ".csv")):
         if path:
-            predict.check_suffix(path, suffix)
-    found = predict.predict(tfhier.load(args.model), args.audio)
+            predict.check_output(path, suffix)
+    found = predict.predict(
+        tfhier.load(args.model, window_seconds=args.window),
+        args.audio,
+        with_log_mel=bool(args.npz),
+        skip_bad=args.skip_bad,
+    )
     # First the files: who reads what is printed may stop early, as `head` does.
     if args.npz:
         found.write_npz(args.npz)

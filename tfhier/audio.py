@@ -24,6 +24,7 @@ _WRITTEN = {
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
 }
+_HIGHEST_RATE = 10_000_000  # far above ultrasound; resampling to more never ends
 _AGAIN = "Copy or download it again."
 _DAMAGED = "{}: is truncated, damaged or of an unknown encoding ({}). " + _AGAIN
 
@@ -208,6 +209,8 @@ def _check_rate(rate: int, *, name: str) -> None:
     whole = isinstance(rate, int | np.integer) and not isinstance(rate, bool)
     if not whole or rate <= 0:
         raise InputError(f"{name} must be a whole number of Hz above 0; got {rate!r}.")
+    if rate > _HIGHEST_RATE:
+        raise InputError(f"{name} is at most {_HIGHEST_RATE} Hz; got {rate}.")
 
 
 def _check_shape(waveform: np.ndarray) -> None:

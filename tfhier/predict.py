@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from tfhier.errors import InputError
 from tfhier.files import replacing, write_text
 from tfhier.runtime import LoadedTagger
 
+# Log-mels lie in memory, and in one array, until all clips are answered.
+MOST_BYTES = 4 * 2**30
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -23,11 +27,13 @@ class Predictions:
         tagger: LoadedTagger.
         files: Paths of the clips.
         answers: What `LoadedTagger.answer` gave, in the order of the files.
+        bad: What was wrong with each of the clips that were left out.
     """
 
     tagger: LoadedTagger
     files: tuple[Path, ...]
     answers: tuple[dict[str, np.ndarray], ...]
+    bad: tuple[str, ...] = ()
 
     def top(self, clip: int, level: str, count: int) -> list[tuple[str, float]]:
         """Return the likeliest labels of a clip on a level with their probabilities."""
@@ -80,14 +86,67 @@ class Predictions:
         write_text(path, text.getvalue())
 
 
-def predict(tagger: LoadedTagger, files: Sequence[Path]) -> Predictions:
+def predict(
+    tagger: LoadedTagger,
+    files: Sequence[Path],
+    *,
+    with_log_mel: bool = True,
+    skip_bad: bool = False,
+) -> Predictions:
     """Answer to some clips, showing a bar.
 
+    Args:
+        tagger: LoadedTagger.
+        files: Paths of the clips.
+        with_log_mel: bool. Whether log-mels are kept, as `write_npz` needs them.
+        skip_bad: bool. Whether clips that cannot be used are left out and told.
+
     Raises:
-        InputError: A clip cannot be used.
+        InputError: A clip cannot be used, or none can; or log-mels, filled up to the
+            longest, would take more than `MOST_BYTES`.
     """
-    bar = tqdm(files, desc="predict", unit="clip", disable=None, leave=False)
-    return Predictions(tagger, tuple(files), tuple(map(tagger.answer, bar)))
+    used, answers, bad = [], [], []
+    longest = 0
+    for file in tqdm(files, desc="predict", unit="clip", disable=None, leave=False):
+        try:
+            answer = tagger.answer(file, with_log_mel=with_log_mel)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            bad.append(str(error))
+            continue
+        if with_log_mel:
+            longest = max(longest, answer["log_mel"].nbytes)
+            _check_room(longest * len(files), file, len(files))
+        used.append(file)
+        answers.append(answer)
+    if not used:
+        raise InputError(f"None of {len(bad)} clips can be used. {bad[0]}")
+    return Predictions(tagger, tuple(used), tuple(answers), tuple(bad))
+
+
+def _check_room(num_bytes: int, file: Path, num_clips: int) -> None:
+    """Raise an InputError for an array of log-mels that is too large."""
+    if num_bytes > MOST_BYTES:
+        raise InputError(
+            f"The log-mels of {num_clips} clips, filled up to the length of "
+            f"{_printable(file)}, would take {num_bytes / 2**30:.0f} GiB. Predict long "
+            "clips by themselves, or write a table (--csv) alone."
+        )
+
+
+def check_output(path: str | Path, suffix: str) -> None:
+    """Raise an error if an output could not be written, before there is one.
+
+    Raises:
+        InputError: Its name does not end as it should.
+        OSError: Its folder cannot be made or written to.
+    """
+    check_suffix(path, suffix)
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def check_suffix(path: str | Path, suffix: str) -> None:
@@ -103,6 +162,8 @@ def show(predictions: Predictions, *, count: int) -> None:
         for level in predictions.tagger.levels:
             found = predictions.top(clip, level, count)
             console.line(level, "  ".join(f"{name} {p:.3f}" for name, p in found))
+    for message in predictions.bad:
+        console.line("left out", message)
 
 
 def _printable(path: Path) -> str:

@@ -9,6 +9,7 @@ What sample rate a model needs and how much sound it takes at a time is in its c
 (`tfhier.contract`). Files are resampled to that rate; an array comes with its own.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from tfhier import audio, contract, saved, tagger
 from tfhier.errors import InputError
 
-# Windows answered at once: answers do not depend on it, only memory does.
-BATCH_SIZE = 64
+# Sound answered at once, in windows: answers do not depend on it, only memory does.
+BATCH_SECONDS = 60
+_LOUDEST = 1e6
 
 
 class LoadedTagger:
@@ -25,14 +27,18 @@ class LoadedTagger:
 
     Args:
         path: str or Path. A file written by `tfhier port` or by training.
+        window_seconds: float. Length of sound that a model of whole clips takes at a
+            time. Memory then no longer grows with the clip. Defaults to 0: whole clips.
 
     Raises:
         InputError: The file is missing, broken, no tagger of waveforms, or contradicts
-            its contract.
+            its contract; or the model has windows of its own.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
         self.contract = contract.read(path)
+        if window_seconds:
+            self._choose_window(path, window_seconds)
         if not self.contract.sample_rate:
             raise InputError(
                 f"{path} takes precomputed features, not sound: it cannot tag audio."
@@ -42,6 +48,17 @@ class LoadedTagger:
         self.frontend = tagger.frontend_of(self.model)
         self._check_frontend(path)
         self._answers = tagger.answers(self.model, self.taxonomy)
+
+    def _choose_window(self, path: str | Path, seconds: float) -> None:
+        """Replace the contract's whole clips by windows."""
+        own = self.contract.window_seconds
+        if own:
+            raise InputError(
+                f"{path} hears {own:g} s at a time by itself. Leave the window out."
+            )
+        self.contract = dataclasses.replace(
+            self.contract, window_seconds=seconds, hop_seconds=seconds
+        )
 
     def _check_frontend(self, path: str | Path) -> None:
         """Raise an InputError if the front end is not what the contract promises."""
@@ -83,7 +100,11 @@ class LoadedTagger:
         return self.answer(clip, sample_rate=sample_rate)["embedding"]
 
     def answer(
-        self, clip: str | Path | np.ndarray, *, sample_rate: int | None = None
+        self,
+        clip: str | Path | np.ndarray,
+        *,
+        sample_rate: int | None = None,
+        with_log_mel: bool = True,
     ) -> dict[str, np.ndarray]:
         """Return all that the model computes of a whole clip.
 
@@ -95,6 +116,7 @@ class LoadedTagger:
                 (samples,) of floats in [-1, 1].
             sample_rate: int > 0. Of an array, in Hz; another than the model's is
                 resampled.
+            with_log_mel: bool. Whether the answer holds the log-mel.
 
         Returns:
             Dict of float32 arrays: `log_mel` (frames, mels) of the whole clip,
@@ -108,14 +130,16 @@ class LoadedTagger:
         waveform = self._waveform(clip, sample_rate)
         if not self.contract.window_seconds:
             found = self._answers.predict_on_batch(waveform[None])
-            return {name: values[0] for name, values in found.items()}
-        windows = self._windows(waveform)
-        found = self._answers.predict(windows, batch_size=BATCH_SIZE, verbose=0)
-        means = {name: values.mean(axis=0) for name, values in found.items()}
-        heard = audio.fix_length(
-            waveform, max(len(waveform), self.frontend.min_samples)
-        )
-        return {**means, "log_mel": np.asarray(self.frontend(heard[None]))[0]}
+            found = {name: values[0] for name, values in found.items()}
+        else:
+            found = self._mean_over_windows(waveform)
+            if with_log_mel:
+                least = max(len(waveform), self.frontend.min_samples)
+                heard = audio.fix_length(waveform, least)
+                found["log_mel"] = np.asarray(self.frontend(heard[None]))[0]
+        if not with_log_mel:
+            found.pop("log_mel", None)
+        return found
 
     def _waveform(self, clip, sample_rate: int | None) -> np.ndarray:
         """Return a clip as a waveform (samples,) at the model's rate."""
@@ -127,6 +151,12 @@ class LoadedTagger:
         else:
             name = "The array"
             waveform = self._resampled(clip, sample_rate)
+        # Beyond it the power spectrum overflows, and scores are of nothing.
+        if np.abs(waveform).max(initial=0.0) > _LOUDEST:
+            raise InputError(
+                f"{name}: has samples above {_LOUDEST:g}, where sound lies in [-1, 1]. "
+                "The file is damaged, or its samples were never scaled."
+            )
         least = 1 if self.contract.window_seconds else self.frontend.min_samples
         if len(waveform) < least:
             raise InputError(
@@ -159,6 +189,21 @@ class LoadedTagger:
         return audio.resample(
             waveform, source_rate=sample_rate, target_rate=self.sample_rate
         )
+
+    def _mean_over_windows(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the answers but the log-mel, means over the windows of a clip."""
+        windows = self._windows(waveform)
+        step = max(1, int(BATCH_SECONDS / self.contract.window_seconds))
+        sums: dict[str, np.ndarray] = {}
+        for start in range(0, len(windows), step):
+            found = self._answers.predict_on_batch(windows[start : start + step])
+            del found["log_mel"]
+            for name, values in found.items():
+                sums[name] = sums.get(name, 0.0) + values.sum(axis=0, dtype=np.float64)
+        return {
+            name: (each / len(windows)).astype(np.float32)
+            for name, each in sums.items()
+        }
 
     def _window_and_hop(self) -> tuple[int, int]:
         """Return length and hop of the contract's windows in samples."""

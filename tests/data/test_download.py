@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import os
+import re
 import shutil
 import socket
 import stat
@@ -149,6 +150,15 @@ def test_an_unreachable_address_is_explained(server, tmp_path):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file"
         with pytest.raises(InputError, match=rf"{url} could not be .* refused.*put it"):
             download.fetch(url, tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "url", ["mirror.local/weights", "http://[::1", f"http://{'a' * 70}.org/x"]
+)
+def test_what_is_no_address_is_named(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PAUSES_SECONDS", ())
+    with pytest.raises(InputError, match=re.escape(url)):
+        download.fetch(url, tmp_path / "file")
 
 
 def test_a_right_file_is_kept_without_asking(server, tmp_path, monkeypatch):

@@ -16,10 +16,11 @@ from tests.pretrained import published, torch_writer
 from tests.pretrained.published import NETWORKS
 from tests.pretrained.torch_writer import Global
 from tfhier import __main__ as command_line
-from tfhier import audio, contract, files, frontends, saved
+from tfhier import audio, contract, files, frontends
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.frontends import FRONTENDS
+from tfhier.network_digest import network_digest
 from tfhier.pretrained import porting, yamnet
 from tfhier.pretrained.registry import CHECKPOINTS
 from tfhier.taxonomy import Taxonomy
@@ -292,7 +293,7 @@ def test_another_front_end_or_another_file_is_another_port(registered):
     assert len({first, second, third}) == 3
     rates = [contract.read(path).sample_rate for path in (first, second, third)]
     assert rates == [8_000, 32_000, 8_000]
-    assert saved.digest(first) != saved.digest(third)
+    assert network_digest(first) != network_digest(third)
 
 
 def test_a_front_end_that_the_file_contradicts_is_refused(registered, tmp_path):
@@ -306,7 +307,7 @@ def test_a_front_end_that_the_file_contradicts_is_refused(registered, tmp_path):
 def test_a_damaged_port_is_made_again(registered, damage):
     registered(tensors())
     path = porting.find("tiny", frontend="panns_8k")
-    digest, content = saved.digest(path), bytearray(path.read_bytes())
+    digest, content = network_digest(path), bytearray(path.read_bytes())
     if damage == "changed":
         content[len(content) // 2] ^= 4
     elif damage == "contract":
@@ -315,7 +316,7 @@ def test_a_damaged_port_is_made_again(registered, damage):
     keep = {"cut": len(content) // 2, "empty": 0}.get(damage, len(content))
     path.write_bytes(content[:keep])
     assert porting.find("tiny", frontend="panns_8k") == path
-    assert saved.digest(path) == digest
+    assert network_digest(path) == digest
     assert tfhier.load(path).sample_rate == 8_000
 
 
@@ -461,7 +462,7 @@ def test_the_registered_yamnet_is_found_ported_for_either_front_end(
     monkeypatch.setenv("TFHIER_OFFLINE", "1")
     for name in yamnet.FRONTEND_NAMES:
         found = porting.find("yamnet", frontend=name)
-        assert saved.digest(found) == saved.digest(real / f"{name}.keras")
+        assert network_digest(found) == network_digest(real / f"{name}.keras")
         assert contract.read(found) == contract.read(real / f"{name}.keras")
     with pytest.raises(InputError, match="YAMNet hears through"):
         porting.find("yamnet", frontend="panns_16k")

@@ -18,6 +18,7 @@ from tfhier.taxonomy import Taxonomy
 from tfhier.train import embeddings, sweep
 from tfhier.train import run as training
 from tfhier.train.embeddings import Embeddings
+from tfhier.train.request import is_trained
 
 OTHERS = Taxonomy.flat(("bark", "rain", "siren"))
 
@@ -125,8 +126,8 @@ def test_values_are_what_the_backbone_answers(start, heard, direct, cache):
 
 def test_they_are_computed_once_for_all_who_ask(start, heard, cache, embedded_rows):
     first = Embeddings(start, heard).values
-    (name,) = files_of(cache)
-    assert name.endswith(".npy")
+    name, sums = files_of(cache)
+    assert (name[-4:], sums[-7:]) == (".npy", ".sha256")
     again = Embeddings(start, heard)
     np.testing.assert_array_equal(again.values, first)
     assert embedded_rows == [list(range(48))]
@@ -160,7 +161,7 @@ def test_a_killed_call_goes_on_where_it_was(
     values = Embeddings(start, heard).values
     assert embedded_rows == blocks[stopped:]
     np.testing.assert_allclose(values, whole, rtol=1e-4, atol=1e-6)
-    assert len(files_of(cache)) == 1  # no block is left
+    assert len(files_of(cache)) == 2  # no block is left
 
 
 def test_a_kill_while_blocks_are_joined_embeds_nothing_again(
@@ -174,6 +175,35 @@ def test_a_kill_while_blocks_are_joined_embeds_nothing_again(
     del embedded_rows[:]
     assert Embeddings(start, heard).values.shape[0] == 48
     assert embedded_rows == []
+
+
+@pytest.mark.parametrize("damage", ["a bit", "the end", "all", "the header", "sum"])
+def test_altered_files_are_made_anew(damage, start, heard, cache, embedded_rows):
+    first = np.array(Embeddings(start, heard).values)
+    (path,) = cache.glob("*.npy")
+    content = bytearray(path.read_bytes())
+    if damage == "a bit":
+        content[-2_000] ^= 1
+    elif damage == "the header":
+        content[3] ^= 1
+    elif damage == "sum":
+        path.with_suffix(".sha256").unlink()
+    else:
+        content = content[:-100] if damage == "the end" else b""
+    path.write_bytes(content)
+    np.testing.assert_array_equal(Embeddings(start, heard).values, first)
+    assert len(embedded_rows) == 2
+
+
+def test_an_altered_block_is_made_anew(start, heard, cache, embedded_rows, monkeypatch):
+    with monkeypatch.context() as patch:
+        runs.stop_at(patch, np.lib.format, "open_memmap", lambda *_: True)
+        with pytest.raises(runs.Interrupted):
+            Embeddings(start, heard).values  # noqa: B018
+    (block,) = cache.glob("*.blocks/0.npy")
+    block.write_bytes(block.read_bytes()[:-9])
+    assert Embeddings(start, heard).values.shape[0] == 48
+    assert len(embedded_rows) == 2
 
 
 def test_other_clips_models_and_front_ends_have_files_of_their_own(
@@ -191,10 +221,10 @@ def test_other_clips_models_and_front_ends_have_files_of_their_own(
         Embeddings(start, others),
     ):
         assert made.values.shape[0] == 48
-    assert len(files_of(cache)) == 4
+    assert len(files_of(cache)) == 2 * 4  # with their checksums
     moved = shutil.copy(start, tmp_path / "moved.keras")
     assert Embeddings(moved, heard).values.shape[0] == 48
-    assert len(files_of(cache)) == 4
+    assert len(files_of(cache)) == 2 * 4  # with their checksums
 
 
 # -- Runs on them ----------------------------------------------------------------------
@@ -210,7 +240,7 @@ def go(experiment, bundle, folder, start, progress=None):
     """Train and evaluate a run as a sweep does; return the progress."""
     progress = progress or runs.Recorder()
     parts = bundle.deal(experiment, seed=0, fold=0)
-    if not training.is_trained(folder):
+    if not is_trained(folder):
         training.train(
             experiment,
             bundle,

@@ -16,8 +16,9 @@ from tests import tiny
 from tfhier import evaluate, metrics, saved
 from tfhier.errors import InputError
 from tfhier.files import read_json
-from tfhier.train import keeper
+from tfhier.train import checks, keeper
 from tfhier.train import run as training
+from tfhier.train.request import check_settings, is_trained, run_request
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,8 +64,8 @@ def go(experiment, bundle, folder, progress=None, *, seed=0, parts=None) -> Reco
     if parts is None:
         parts = bundle.deal(experiment, seed=seed, fold=0)
     where = {"seed": seed, "fold": 0}
-    training.check_settings(folder, training.request(experiment, bundle, **where))
-    if not training.is_trained(folder):
+    check_settings(folder, run_request(experiment, bundle, **where))
+    if not is_trained(folder):
         training.train(
             experiment, bundle, folder, **where, parts=parts, progress=progress
         )
@@ -317,7 +318,7 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
               for what in ("loss", "mAP")]  # fmt: skip
     live = [f"live_{name}" for name in levels]
     assert list(rows[0]) == ["epoch", "loss", "kept", *levels, *live]
-    assert training.is_trained(folder)
+    assert is_trained(folder)
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(data, tmp_path):
@@ -341,16 +342,16 @@ def test_training_lowers_the_loss(data, tmp_path):
 
 def test_other_settings_in_a_folder_are_named(on_features, tmp_path):
     experiment, bundle, folder = on_features
-    wanted = training.request(experiment, bundle, seed=0, fold=0)
+    wanted = run_request(experiment, bundle, seed=0, fold=0)
     changed = wanted | {"learning_rate": 0.5, "head": "gap"}
     with pytest.raises(InputError) as caught:
-        training.check_settings(folder, changed)
+        check_settings(folder, changed)
     message = str(caught.value)
     assert "head 'gmp' -> 'gap'; learning_rate 0.01 -> 0.5" in message
     assert "--fresh" in message
     assert "epochs" not in message
-    training.check_settings(folder, wanted)
-    training.check_settings(tmp_path, wanted)
+    check_settings(folder, wanted)
+    check_settings(tmp_path, wanted)
 
 
 # -- Which epoch is kept ---------------------------------------------------------------
@@ -489,7 +490,7 @@ def test_noise_needs_training_clips_that_carry_its_label(data, tmp_path):
     targets, observed = bundle.labellings["fine"]
     parts = bundle.deal(experiment, seed=0, fold=0)
     dealt = np.flatnonzero(parts == "train")
-    rows = training._noise_rows(experiment, bundle, dealt)
+    rows = checks.noise_rows(experiment, bundle, dealt)
     assert 0 < len(rows) < (observed & (targets > 0))[:, 5].sum()
     assert set(rows) == {row for row in dealt if observed[row, 5] and targets[row, 5]}
     targets[parts != "test", 5] = 0

@@ -11,11 +11,14 @@ import pytest
 
 from tests import tiny
 from tfhier import compare, saved, tagger, yardstick
+from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.files import locked, read_json, write_json
+from tfhier.network_digest import network_digest
 from tfhier.train import run as training
 from tfhier.train import sweep
 from tfhier.train.job import Job
+from tfhier.train.request import run_request
 
 
 @pytest.fixture(scope="module")
@@ -341,8 +344,10 @@ def started(data, tmp_path_factory):
             )
             folder = home / "first@tiny" / f"rate={rate}" / f"seed{seed}"
             folder.mkdir(parents=True)
-            tagger.end_to_end(frontend, body).save(folder / "best.keras")
-            wanted = training.request(experiment, bundle, seed=seed, fold=0)
+            promised = Contract(taxonomy=bundle.taxonomy, sample_rate=0)
+            whole = tagger.end_to_end(frontend, body)
+            saved.write(folder / "best.keras", whole, promised)
+            wanted = run_request(experiment, bundle, seed=seed, fold=0)
             write_json(folder / "experiment.json", wanted)
     write_json(home / "first@tiny" / "metrics.json", {"runs": runs})
     return home
@@ -416,7 +421,7 @@ def test_the_initial_models_belong_to_what_a_run_is(data, started, tmp_path):
     sweep.run(job)
     told = read_json(job.folder / "seed3" / "experiment.json")
     (path,) = job.initial(seed=3, fold=0)
-    assert told["initial_models"] == [saved.digest(path)]
+    assert told["initial_models"] == [network_digest(path)]
     shutil.copy(path.parents[1] / "seed0" / "best.keras", path)
     with pytest.raises(InputError, match="initial_models .*--fresh"):
         sweep.run(job)

@@ -200,9 +200,11 @@ def _receive(url: str, part: Path, *, size: int | None) -> None:
     headers = {"User-Agent": "tfhier", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    request = urllib.request.Request(url, headers=headers)
     try:
+        request = urllib.request.Request(url, headers=headers)
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except ValueError as error:
+        raise InputError(f"{url} is no address to download from: {error}.") from None
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise

@@ -16,8 +16,16 @@ import numpy as np
 from tqdm import tqdm
 
 from tfhier import console, saved, tagger
+from tfhier.data.download import checksum
 from tfhier.data.waveforms import Waveforms
-from tfhier.files import cache_folder, locked, replacing, require_space
+from tfhier.files import (
+    cache_folder,
+    locked,
+    replacing,
+    require_space,
+    write_text,
+)
+from tfhier.network_digest import network_digest
 
 # Clips of one file on the way there: what a kill costs at most.
 BLOCK = 128
@@ -45,15 +53,15 @@ class Embeddings:
         """All embeddings, read from disk when they are asked for.
 
         A call that was killed goes on where it was. A second process that wants the
-        same embeddings waits for the first.
+        same embeddings waits for the first. Files that were altered are made anew.
         """
         of = hashlib.sha256(
-            f"{self.waveforms.digest} {saved.digest(self.model)}".encode()
+            f"{self.waveforms.digest} {network_digest(self.model)}".encode()
         )
         place = cache_folder("embeddings") / f"{of.hexdigest()[:16]}.npy"
-        if not place.is_file():
+        if not _is_whole(place):
             with locked(place.with_suffix(".lock"), task="embedding", wait=True):
-                if not place.is_file():
+                if not _is_whole(place):
                     self._make(place)
         return np.load(place, mmap_mode="r", allow_pickle=False)
 
@@ -73,7 +81,7 @@ class Embeddings:
             for start in starts:
                 rows = np.arange(start, min(start + BLOCK, num_clips))
                 block = blocks / f"{start}.npy"
-                if not block.is_file():
+                if not _is_readable(block):
                     values = self._embed(embed, rows)
                     if not start:
                         require_space(place.parent, 2 * num_clips * values[0].nbytes)
@@ -89,9 +97,31 @@ class Embeddings:
                 block = np.load(blocks / f"{start}.npy", allow_pickle=False)
                 joined[start : start + len(block)] = block
             joined.flush()
+        write_text(_sum_of(place), checksum(place, method="sha256"))
         shutil.rmtree(blocks)
 
     def _embed(self, embed: keras.Model, rows: np.ndarray) -> np.ndarray:
         return embed.predict(
             self.waveforms.fetch(rows), batch_size=_BATCH_SIZE, verbose=0
         )
+
+
+def _sum_of(place: Path) -> Path:
+    """Return where the checksum of kept embeddings lies: written last of all."""
+    return place.with_suffix(".sha256")
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether embeddings are there with every byte as it was written."""
+    if not place.is_file() or not _sum_of(place).is_file():
+        return False
+    return _sum_of(place).read_text("utf-8") == checksum(place, method="sha256")
+
+
+def _is_readable(block: Path) -> bool:
+    """Whether a block is there and holds an array."""
+    try:
+        np.load(block, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return True

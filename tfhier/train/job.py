@@ -7,7 +7,7 @@ from tfhier.data.bundle import Bundle
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import read_json
-from tfhier.train import run as training
+from tfhier.train.request import run_request
 
 # What a model must share with those that start from it: what it hears, and which clips
 # it was not trained on.
@@ -133,7 +133,7 @@ class Job:
     def _check_origin(self, name: str, folder: Path) -> None:
         """Raise an InputError for a model of other clips: ours may be its test."""
         theirs = read_json(folder / "experiment.json")
-        ours = training.request(self.experiment, self.bundle, seed=0, fold=0)
+        ours = run_request(self.experiment, self.bundle, seed=0, fold=0)
         differing = [
             f"{what} {theirs.get(what)!r} there, {ours[what]!r} here"
             for what in _SAME_ORIGIN

@@ -11,9 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tfhier.errors import InputError
-from tfhier.experiment import Experiment
-from tfhier.files import read_json
-from tfhier.train import run as training
+from tfhier.train.request import is_trained, read_request
 
 
 def find(home: Path, wanted: dict) -> Path | None:
@@ -21,17 +19,15 @@ def find(home: Path, wanted: dict) -> Path | None:
 
     Args:
         home: Path. Folder in which experiments have their folders.
-        wanted: dict. The run's request, see `train.run.request`.
+        wanted: dict. The run's request, see `run_request`.
 
     Returns:
         Path of a trained and evaluated run that was asked for alike, or None.
     """
-    # A run made before a setting existed had its default.
-    defaults = Experiment().settings()
     for path in sorted(home.glob("[!.]*/**/experiment.json")):
         folder = path.parent
-        is_done = training.is_trained(folder) and (folder / "metrics.json").is_file()
-        there = defaults | _read(path)
+        is_done = is_trained(folder) and (folder / "metrics.json").is_file()
+        there = _read(path)
         there.pop("code", None)
         if is_done and there == wanted:
             return folder
@@ -40,7 +36,7 @@ def find(home: Path, wanted: dict) -> Path | None:
 
 def _read(path: Path) -> dict:
     try:
-        return read_json(path)
+        return read_request(path)
     except InputError:
         return {}  # a damaged file of another experiment is no business of this one
 

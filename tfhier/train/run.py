@@ -24,7 +24,6 @@ from tfhier import (
     frontends,
     losses,
     machine,
-    metrics,
     saved,
     tagger,
 )
@@ -32,88 +31,20 @@ from tfhier.contract import Contract
 from tfhier.data import sampling
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch, training_batches
-from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import (
-    read_json,
     require_space,
     write_json,
     write_text,
 )
 from tfhier.layers import LogMel
-from tfhier.train import svm
+from tfhier.train import checks, svm
 from tfhier.train.keeper import Keeper
 from tfhier.train.optimizer import adam, shares
 from tfhier.train.progress import Progress
+from tfhier.train.request import run_request
 from tfhier.train.schedules import WarmupHoldDecay
 from tfhier.train.trainer import Trainer
-
-
-def request(
-    experiment: Experiment,
-    bundle: Bundle,
-    *,
-    seed: int,
-    fold: int,
-    initial: Sequence[Path] = (),
-) -> dict:
-    """Return what decides a run's numbers, for `experiment.json`.
-
-    Args:
-        experiment: Experiment with an empty grid.
-        bundle: Bundle of its data.
-        seed: int.
-        fold: int.
-        initial: Saved models that the backbone starts from.
-    """
-    started = [saved.digest(path) for path in initial]
-    return {
-        **experiment.settings(),
-        "seed": seed,
-        "fold": fold,
-        "data": bundle.clips.name,
-        "num_clips": len(bundle.clips),
-        "data_fingerprint": bundle.fingerprint,
-        **({"initial_models": started} if started else {}),
-    }
-
-
-def check_settings(folder: Path, wanted: dict) -> None:
-    """Refuse to go on in the folder of a run that was asked for otherwise.
-
-    By other code it may have been made: not every change of it changes numbers.
-
-    Raises:
-        InputError: The folder holds a run of other settings; they are named.
-    """
-    if not (folder / "experiment.json").is_file():
-        # A hidden name is what a kill left of a file that was being written.
-        if folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
-            raise InputError(
-                f"{folder} holds results but no experiment.json that says of what. "
-                "Start over with --fresh, or choose another --output folder."
-            )
-        return
-    there = read_json(folder / "experiment.json")
-    defaults = Experiment().settings()
-    differing = [
-        f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
-        for name in sorted((set(there) | set(wanted)) - {"code"})
-        # A run made before a setting existed had its default.
-        if there.get(name, defaults.get(name)) != wanted.get(name)
-    ]
-    if there.get("data_fingerprint") != wanted["data_fingerprint"]:
-        raise InputError(
-            f"{folder} holds a run on other clips or labels ({there.get('num_clips')} "
-            f"clips of {there.get('data')} then, {wanted['num_clips']} of "
-            f"{wanted['data']} now). Keep both with another --output folder, or delete "
-            "that run with --fresh."
-        )
-    if differing:
-        raise InputError(
-            f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
-            "over with --fresh, or keep both with another --output folder."
-        )
 
 
 def build(
@@ -147,21 +78,16 @@ def build(
     if initial:
         saved.start_from(body, initial, experiment)
     if bundle.embedded is not None:
-        _check_embeddings(frontend, body, bundle)
-    _check_single_label(experiment, bundle)
+        checks.check_embeddings(frontend, body, bundle)
+    checks.check_single_label(experiment, bundle)
     rows = np.flatnonzero(parts == "train")
     if frontend is not None:
-        _noise_rows(experiment, bundle, rows)
+        checks.noise_rows(experiment, bundle, rows)
     if experiment.fit == "svm":
         svm.check_labels(bundle, rows)
     elif experiment.sampling != "uniform":
         sampling.check_labels(experiment.sampling, bundle.positive(rows))
     return frontend, body
-
-
-def is_trained(folder: Path) -> bool:
-    """Return whether training in a folder came to its end."""
-    return (folder / "history.csv").is_file()
 
 
 def train(
@@ -194,7 +120,7 @@ def train(
     frontend, body = build(experiment, bundle, seed=seed, parts=parts, initial=initial)
     promised = contract_of(experiment, bundle, initial)
     # Only now: settings that no run can be made of leave nothing behind.
-    wanted = request(experiment, bundle, seed=seed, fold=fold, initial=initial)
+    wanted = run_request(experiment, bundle, seed=seed, fold=fold, initial=initial)
     write_json(folder / "experiment.json", {**wanted, "code": machine.code_digest()})
     rows = np.flatnonzero(parts == "train")
     steps = experiment.steps_per_epoch or steps_per_epoch(
@@ -256,7 +182,7 @@ def _descend(
             steps=steps,
             noise_rows=None
             if frontend is None
-            else _noise_rows(experiment, bundle, rows),
+            else checks.noise_rows(experiment, bundle, rows),
         ),
         initial_epoch=first_epoch,
         epochs=experiment.epochs,
@@ -272,71 +198,6 @@ def _descend(
             ),
         ],
     )
-
-
-def _check_embeddings(frontend: LogMel, body: keras.Model, bundle: Bundle) -> None:
-    """Raise an InputError unless the known embeddings are those of a run's backbone.
-
-    Layers of the same names and shapes may still be joined otherwise.
-    """
-    first = np.zeros(1, int)
-    backbone = tagger.backbone_of(body)
-    own = np.asarray(backbone(frontend(bundle.source.fetch(first)), training=False))
-    known = bundle.embedded.fetch(first)
-    if own.shape != known.shape or np.abs(own - known).max() > 1e-3 * np.abs(own).max():
-        raise InputError(
-            f"{bundle.embedded.model} has the weights of this backbone, but embeds "
-            "clips otherwise: it was saved by other code. Train or port it again."
-        )
-
-
-def _check_single_label(experiment: Experiment, bundle: Bundle) -> None:
-    """Raise an InputError for settings that need labels that exclude each other."""
-    is_chosen_by_recall = (
-        experiment.selection != "last" and experiment.select_by == "uar"
-    )
-    needing = {
-        "loss=cce": experiment.loss == "cce",
-        "select_by=uar": is_chosen_by_recall,
-    }
-    wanted = [name for name, is_asked in needing.items() if is_asked]
-    if not wanted:
-        return
-    labelling = bundle.labellings[bundle.taxonomy.fine]
-    # A softmax would learn nothing from the others.
-    is_fit = (
-        metrics.has_one_label(*labelling)[bundle.usable].all()
-        if experiment.loss == "cce"
-        else metrics.is_single_label(*labelling)
-    )
-    if not is_fit:
-        raise InputError(
-            f"{' and '.join(wanted)} need{'s' * (len(wanted) == 1)} clips with exactly "
-            f"one label each, and all labels known. Those of {bundle.clips.name} have "
-            "none, several or unknown ones. Use --set loss=bce, --set select_by=mAP."
-        )
-
-
-def _noise_rows(
-    experiment: Experiment, bundle: Bundle, training: np.ndarray
-) -> np.ndarray | None:
-    """Return the training clips that serve as noise, None if none is asked for."""
-    if not experiment.noise_rate:
-        return None
-    labels = bundle.taxonomy.labels_of(bundle.taxonomy.fine)
-    if experiment.noise_label not in labels:
-        raise InputError(
-            f"noise_label is one of the labels {', '.join(labels)}. Received: "
-            f"'{experiment.noise_label}'"
-        )
-    column = labels.index(experiment.noise_label)
-    rows = training[bundle.positive(training)[:, column]]
-    if not rows.size:
-        raise InputError(
-            f"No training clip is labelled '{experiment.noise_label}', so there is no "
-            "noise to mix in. Choose another noise_label, or --set noise_rate=0."
-        )
-    return rows
 
 
 def contract_of(

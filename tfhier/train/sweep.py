@@ -20,6 +20,7 @@ from tfhier.files import locked, read_json, write_json
 from tfhier.train import reuse
 from tfhier.train import run as training
 from tfhier.train.job import Job
+from tfhier.train.request import check_settings, is_trained, run_request
 
 
 def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
@@ -49,7 +50,7 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
             _clear(job.folder)
         done = []
         num_kept = sum(
-            training.is_trained(job.run_folder(setting, seed=seed, fold=fold))
+            is_trained(job.run_folder(setting, seed=seed, fold=fold))
             for setting in settings
             for seed, fold in job.deals()
         )
@@ -80,7 +81,7 @@ def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:
         is_built = False
         for seed, fold in job.deals():
             folder = job.run_folder(setting, seed=seed, fold=fold)
-            if training.is_trained(folder) and not fresh:
+            if is_trained(folder) and not fresh:
                 continue
             initial = job.initial(seed=seed, fold=fold)
             parts = job.bundle.deal(setting, seed=seed, fold=fold)
@@ -131,12 +132,10 @@ def _one(
     """Take over, train or evaluate one run as needed; return its results."""
     folder = job.run_folder(setting, seed=seed, fold=fold)
     initial = job.initial(seed=seed, fold=fold)
-    wanted = training.request(
-        setting, job.bundle, seed=seed, fold=fold, initial=initial
-    )
-    training.check_settings(folder, wanted)
+    wanted = run_request(setting, job.bundle, seed=seed, fold=fold, initial=initial)
+    check_settings(folder, wanted)
     parts = job.bundle.deal(setting, seed=seed, fold=fold)
-    if not test_only and not training.is_trained(folder):
+    if not test_only and not is_trained(folder):
         is_begun = folder.is_dir() and any(folder.iterdir())
         # Who wants fresh results wants none of another's.
         same = None if fresh or is_begun else reuse.find(job.folder.parent, wanted)
@@ -272,7 +271,7 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
-            name: training.request(setting, job.bundle, seed=0, fold=0)[name]
+            name: run_request(setting, job.bundle, seed=0, fold=0)[name]
             for name in (
                 "data",
                 "data_fingerprint",
