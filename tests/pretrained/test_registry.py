@@ -20,8 +20,9 @@ from tfhier.data import download
 from tfhier.errors import InputError
 from tfhier.files import locked
 from tfhier.frontends import FRONTENDS
+from tfhier.pretrained import FAMILIES
 from tfhier.pretrained.fetching import locate
-from tfhier.pretrained.registry import CHECKPOINTS, describe
+from tfhier.pretrained.registry import CHECKPOINTS, describe, of_checksum
 
 ROOT = Path(__file__).parents[2]
 YAMNET = ROOT / "../shared/data/yamnet/yamnet.tflite"
@@ -51,11 +52,13 @@ def test_the_names_are_these():
 
 
 def test_front_ends_are_those_of_the_rates():
-    assert {name: each.frontend for name, each in CHECKPOINTS.items()} == {
+    first = {name: each.frontends[0] for name, each in CHECKPOINTS.items()}
+    assert first == {
         "panns_cnn6": "panns_32k", "panns_cnn10": "panns_32k",
         "panns_cnn14": "panns_32k", "panns_cnn14_16k": "panns_16k",
         "panns_cnn14_8k": "panns_8k", "panns_mobilenet_v1": "panns_32k",
-        "panns_resnet22": "panns_32k", "primates_cnn10": "primates_16k", "yamnet": "",
+        "panns_resnet22": "panns_32k", "primates_cnn10": "primates_16k",
+        "yamnet": "yamnet_16k",
     }  # fmt: skip
 
 
@@ -68,11 +71,9 @@ def test_every_checkpoint_names_what_there_is(each):
     sums = [(each.md5, 32), (each.sha256, 64), *((one, 64) for one in each.editions)]
     for digits, length in sums:
         assert digits is None or (len(digits) == length and int(digits, 16) >= 0)
-    if each.backbone:
-        assert each.backbone in BACKBONES
-        assert each.frontend in FRONTENDS
-    else:
-        assert each.frontend == ""
+    assert each.family in FAMILIES
+    assert each.backbone in BACKBONES
+    assert set(each.frontends) <= set(FRONTENDS)
     assert each.taxonomy in taxonomy.names()
     assert 0.0 < each.score < 1.0
     assert each.licence
@@ -97,8 +98,8 @@ def test_a_stated_size_holds_our_network(each):
 
     log_mel = keras.Input((None, 64))
     body = keras.Model(log_mel, BACKBONES[each.backbone](log_mel))
-    num_bins = FRONTENDS[each.frontend]["num_fft"] // 2 + 1
-    front_end = num_bins * (2 * FRONTENDS[each.frontend]["num_fft"] + 64)
+    num_bins = FRONTENDS[each.frontends[0]]["num_fft"] // 2 + 1
+    front_end = num_bins * (2 * FRONTENDS[each.frontends[0]]["num_fft"] + 64)
     classifier = 527 * (body.output_shape[-1] + 1)
     least = 4 * (body.count_params() + classifier + front_end)
     # CNN14 at 16 kHz comes with the state of its sampler.
@@ -109,11 +110,25 @@ def test_every_checkpoint_is_described():
     sentences = describe()
     assert list(sentences) == list(CHECKPOINTS)
     assert sentences["panns_cnn10"] == (
-        "cnn10 on panns_32k, labels of audioset, mAP 0.380; 25.2 MB, licence CC BY 4.0"
+        "cnn10 on panns_32k, labels of audioset, mAP 0.380; 25.2 MB, md5 stated, "
+        "licence CC BY 4.0"
     )
-    assert "size not stated" in sentences["primates_cnn10"]
-    assert "licence none stated" in sentences["primates_cnn10"]
-    assert "TensorFlow Lite" in sentences["yamnet"]
+    assert sentences["primates_cnn10"].endswith(
+        "; size not stated, no checksum stated, licence none stated"
+    )
+    assert "md5 and sha256 stated" in sentences["panns_cnn14"]
+    assert "on yamnet_16k or yamnet_16k_tflite, " in sentences["yamnet"]
+
+
+@pytest.mark.parametrize("each", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_a_checkpoint_is_known_by_every_checksum_of_its_file(each):
+    for digest in {each.md5, each.sha256, *each.editions} - {None}:
+        assert of_checksum(digest) is each
+
+
+def test_other_checksums_are_no_checkpoints():
+    for content in (b"", CONTENT):
+        assert of_checksum(hashlib.sha256(content).hexdigest()) is None
 
 
 def test_the_registry_is_light():
@@ -279,6 +294,31 @@ def test_a_file_put_by_hand_is_taken_even_offline(server, by_hand, cached, monke
     assert locate(published(server, "good")) == by_hand
     by_hand.rename(cached.parent / cached.name)
     assert locate(published(server, "good")) == cached
+
+
+@pytest.mark.parametrize(
+    ("family", "folder", "is_found"),
+    [
+        ("panns", "weights", True),
+        ("panns", "panns", True),
+        ("primates", "weights", True),
+        ("primates", "primates", False),  # a data set's
+        ("panns", "yamnet", False),
+    ],
+)
+def test_a_folder_of_weights_is_no_data_sets(
+    server, tmp_path, monkeypatch, family, folder, is_found
+):
+    monkeypatch.setenv("TFHIER_OFFLINE", "1")
+    checkpoint = replace(CHECKPOINT, family=family)
+    path = tmp_path / "data" / folder / checkpoint.filename
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    if is_found:
+        assert locate(checkpoint) == path
+    else:
+        with pytest.raises(InputError, match="TFHIER_OFFLINE forbids"):
+            locate(checkpoint)
 
 
 @pytest.mark.parametrize(

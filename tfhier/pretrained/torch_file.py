@@ -154,8 +154,8 @@ def _choose(
         if len(networks) > 1:
             raise InputError(
                 f"{path} holds two networks, {' and '.join(networks)} (net_swa: the "
-                "average of its weights over training). Choose one with the option "
-                f"--prefix {networks[-1]}."
+                "average of its weights over training). Choose one: "
+                f"prefix={networks[-1]}."
             )
         # Beside its network a Lightning module may have others' tensors, say the front
         # end's; elsewhere a part called net belongs to the network.
