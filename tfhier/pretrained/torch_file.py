@@ -6,6 +6,7 @@ import numpy as np
 
 from tfhier.errors import InputError
 from tfhier.pretrained import torch_formats
+from tfhier.pretrained.checkpoint import OpenCheckpoint
 from tfhier.pretrained.standins import Dtype, Storage, Tensor
 
 # Entries of a training script's dictionary that hold the network, the first found.
@@ -89,7 +90,7 @@ def _description(content: object) -> str:
 
 
 def _resolved(
-    value: object, checkpoint: torch_formats.Checkpoint, known: dict[int, object]
+    value: object, checkpoint: OpenCheckpoint, known: dict[int, object]
 ) -> object:
     """Return an object with arrays in place of the records of tensors.
 
