@@ -20,6 +20,7 @@ from tests.pretrained import published
 from tfhier import frontends
 from tfhier import tagger as taggers
 from tfhier.pretrained import mel_matrix, panns
+from tfhier.pretrained.ported import Ported
 
 PARITY = Path(
     os.environ.get("TFHIER_PARITY") or Path(__file__).parents[1] / "../shared/parity"
@@ -65,10 +66,10 @@ def front_end_tensors(case: str) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=1)
-def ported(case: str) -> panns.Ported:
+def ported(case: str) -> Ported:
     """The case's weights as a tagger; all that is known of it are the tensors."""
     weights = generator().weights(PARITY / case)
-    return panns.port(weights | front_end_tensors(case))
+    return panns.convert(weights | front_end_tensors(case))
 
 
 def body(case: str) -> keras.Model:
@@ -77,7 +78,7 @@ def body(case: str) -> keras.Model:
 
 def logits(case: str, embedding: np.ndarray) -> np.ndarray:
     """What the tagger's classifier has in front of its sigmoid."""
-    layer = body(case).get_layer(f"{ported(case).taxonomy.fine}_classifier")
+    layer = body(case).get_layer(f"{ported(case).contract.taxonomy.fine}_classifier")
     return embedding @ np.array(layer.kernel) + np.array(layer.bias)
 
 
@@ -109,7 +110,7 @@ def test_network_and_front_end_are_found_from_the_tensors_alone(case):
 
 @every_case
 def test_every_tensor_has_its_place_and_no_variable_is_left(case):
-    result = panns.port(shapes(case), frontend=CASES[case][1])
+    result = panns.convert(shapes(case), frontend=CASES[case][1])
     trained = result.tagger.trainable_weights
     assert sum(int(np.prod(x.shape)) for x in trained) == facts(case)["parameters"]
     skipped = {item.name for item in result.skipped}
@@ -153,10 +154,10 @@ def assert_published_numbers(case: str) -> None:
     limit = facts(case)["tolerance"]["tight"]
     expected = generator().load(PARITY / case)
     tagger = ported(case).tagger
-    embedder = taggers.embedder(tagger, ported(case).taxonomy)
+    embedder = taggers.embedder(tagger, ported(case).contract.taxonomy)
     clips = [clip[None] for clip in generator().waveforms(PARITY / case)]
     embedding = np.concatenate([embedder(clip).numpy() for clip in clips])
-    fine = ported(case).taxonomy.fine
+    fine = ported(case).contract.taxonomy.fine
     got = {
         "embedding": embedding,
         "logits": logits(case, embedding),

@@ -4,7 +4,7 @@
         [--json]
     tfhier describe EXPERIMENT [--profile paper|small] [--json]
     tfhier prepare DATASET [--output FOLDER]
-    tfhier port panns|primates|yamnet FILE MODEL.keras [--frontend NAME] ...
+    tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
     tfhier predict MODEL.keras AUDIO... [--npz FILE] [--csv FILE] [--top 5]
 
 Training is `python experiments/run.py --exp NAME`.
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import tfhier
-from tfhier import catalogue, console
+from tfhier import catalogue, console, pretrained
 from tfhier.errors import InputError
 
 KINDS = (
@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version=tfhier.__version__)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="names of what there is, one a line")
+    listing = commands.add_parser(
+        "list", help="names of what there is and a word on each"
+    )
     listing.add_argument("kind", choices=KINDS)
     describing = commands.add_parser(
         "describe", help="an experiment's settings and model, without training"
@@ -58,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_port(porting: argparse.ArgumentParser) -> None:
-    porting.add_argument("family", choices=("panns", "primates", "yamnet"))
+    porting.add_argument("family", choices=tuple(pretrained.FAMILIES))
     porting.add_argument("source", type=Path, metavar="FILE", help="as published")
     porting.add_argument("target", type=Path, metavar="MODEL.keras", help="to write")
     porting.add_argument("--backbone", help="what it must be (default: told by it)")
@@ -198,6 +200,12 @@ def _feature_shape(name: str) -> tuple[int, ...] | None:
     return shapes[name]
 
 
+def _columns(found: dict[str, str]) -> str:
+    """Return names with their sentences beside them, one a line."""
+    width = max(map(len, found))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in found.items())
+
+
 def print_description(found: dict) -> None:
     """Print what `describe_experiment` returns, for people."""
     print(
@@ -280,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     if args.command == "list":
         found = describe_kind(args.kind, args.experiments)
-        print(json.dumps(found, indent=2) if args.json else "\n".join(found))
+        print(json.dumps(found, indent=2) if args.json else _columns(found))
     elif args.command == "describe":
         found = describe_experiment(args.name, args.experiments, args.profile)
         if args.json:

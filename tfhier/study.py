@@ -67,16 +67,7 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         InputError: See the parts; nothing half-written is left behind.
     """
     changed = {n: override(e, options.changes) for n, e in experiments.items()}
-    clips_of: dict[tuple, Clips] = {}
-    for experiment in changed.values():
-        own = [e for e in changed.values() if e.dataset == experiment.dataset]
-        key = _source(experiment)
-        if key not in clips_of:
-            if _needs_stand_in(experiment.dataset, options.data):
-                _announce_stand_in(experiment.dataset, own)
-            clips_of[key] = data.find_clips(
-                experiment.dataset, options.data, **dict(key[1:])
-            )
+    clips_of = _find_clips(list(changed.values()), options)
     jobs, summaries = {}, []
     cache: dict[tuple, bundles.Bundle] = {}
     for name, experiment in changed.items():
@@ -102,6 +93,54 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         )
     _compare(jobs, summaries, options)
     return summaries
+
+
+def _find_clips(
+    experiments: Sequence[Experiment], options: Options
+) -> dict[tuple, Clips]:
+    """Return the clips of every experiment by `_source`, and check the experiments.
+
+    All of them, before anything is trained; and where the profile does not depend on
+    the clips, before these are found or made, which may take minutes.
+    """
+    for experiment in experiments:
+        stands_in = data.stands_in(experiment.dataset, options.data)
+        if stands_in or options.profile != "auto":
+            _check(experiment.profile(_profile(options, "embedded")))
+    clips_of: dict[tuple, Clips] = {}
+    for experiment in experiments:
+        own = [e for e in experiments if e.dataset == experiment.dataset]
+        key = _source(experiment)
+        if key not in clips_of:
+            if _needs_stand_in(experiment.dataset, options.data):
+                _announce_stand_in(experiment.dataset, own)
+            clips_of[key] = data.find_clips(
+                experiment.dataset, options.data, **dict(key[1:])
+            )
+    for experiment in experiments:
+        kind = clips_of[_source(experiment)].kind
+        _check(experiment.profile(_profile(options, kind)))
+    return clips_of
+
+
+def _profile(options: Options, kind: str) -> str:
+    """Return the profile that experiments have on clips of a kind."""
+    if options.profile != "auto":
+        return options.profile
+    return "paper" if kind == "published" else "small"
+
+
+def _check(experiment: Experiment) -> None:
+    """Raise an InputError for names that there are not and weights that do not fit."""
+    for setting in experiment.runs():
+        tagger.check_names(setting)
+        if setting.pretrained:
+            porting.check(
+                setting.pretrained,
+                frontend=setting.frontend,
+                backbone=setting.backbone,
+                width=setting.width,
+            )
 
 
 def _source(experiment: Experiment) -> tuple:
@@ -166,16 +205,13 @@ def _job(
     options: Options,
     cache: dict[tuple, bundles.Bundle],
 ) -> Job:
-    profile = options.profile
-    if profile == "auto":
-        profile = "paper" if clips.kind == "published" else "small"
+    profile = _profile(options, clips.kind)
     chosen = experiment.profile(profile)
     if options.seeds is not None:
         chosen = chosen.but(seeds=options.seeds)
     if clips.max_seconds and not chosen.features:
         seconds = max(0.05, min(chosen.clip_seconds, clips.max_seconds))
         chosen = chosen.but(clip_seconds=seconds)
-    tagger.check_names(chosen)
     taxonomy = Taxonomy.flat(clips.labels)
     if chosen.taxonomy:
         taxonomy = Taxonomy.read(chosen.taxonomy)

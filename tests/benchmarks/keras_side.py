@@ -24,13 +24,13 @@ class Side:
     def __init__(self, threads: int, tensors: Mapping[str, np.ndarray]):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-        self._ported = panns.port(tensors)
+        self._ported = panns.convert(tensors)
         self._graph = tf.function(lambda waveform: self._ported.tagger(waveform))
         self.work: Callable[[], object] | None = None
 
     def answer(self, waveform: np.ndarray) -> np.ndarray:
         """Return probabilities (batch, classes) of waveforms (batch, samples)."""
-        return self._graph(waveform)[self._ported.taxonomy.fine].numpy()
+        return self._graph(waveform)[self._ported.contract.taxonomy.fine].numpy()
 
     def prepare_inference(self, waveform: np.ndarray) -> None:
         """Let `work` be to answer to waveforms."""
@@ -38,7 +38,7 @@ class Side:
 
     def prepare_training(self, waveform: np.ndarray, targets: np.ndarray) -> None:
         """Let `work` be a training step on waveforms and targets."""
-        taxonomy = self._ported.taxonomy
+        taxonomy = self._ported.contract.taxonomy
         model = self._ported.tagger
         trainer = Trainer(
             tagger.body_of(model),

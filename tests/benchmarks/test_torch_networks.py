@@ -62,7 +62,7 @@ def tensors(made) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_port_answers_alike(name):
     made = network(name)
-    ported = panns.port(tensors(made))
+    ported = panns.convert(tensors(made))
     assert ported.notes[0] == f"The network is {name} at width 1, with 527 classes."
     assert "panns_32k, by the tensors" in ported.notes[1]
     with torch.inference_mode():
@@ -75,9 +75,9 @@ def test_the_port_answers_alike(name):
 
 
 def test_the_other_front_end_is_told_by_its_tensors():
-    ported = panns.port(tensors(network("mobilenet_v1", "panns_16k")))
+    ported = panns.convert(tensors(network("mobilenet_v1", "panns_16k")))
     assert "panns_16k, by the tensors" in ported.notes[1]
-    assert ported.sample_rate == 16_000
+    assert ported.contract.sample_rate == 16_000
 
 
 @pytest.mark.parametrize("name", NUM_PARAMETERS)

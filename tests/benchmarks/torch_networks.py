@@ -2,7 +2,8 @@
 
 Written from Kong et al., "PANNs", TASLP 2020 (Sec. II and III), and from the networks
 of `tfhier.backbones`: waveform in, probabilities of the classes out. Tensors are named
-as in the published state dicts, so that `tfhier.pretrained.panns.port` makes the twin.
+as in the published state dicts, so that `tfhier.pretrained.panns.convert` makes the
+twin.
 
 As somebody at home in PyTorch would write them: maps in the default layout (batch,
 channels, frames, mels), ReLU in place, no padding of short clips, and the spectrum by

@@ -16,8 +16,6 @@ PANNS = FRONTENDS["panns_32k"]
 # Those whose bands checkpoints of these families hold.
 NAMED = [name for name, found in FRONTENDS.items() if "scale" not in found]
 BANDS = {key: value for key, value in PANNS.items() if key != "hop_length"}
-KERNEL = "spectrogram_extractor.stft.conv_real.weight"
-SINE = "spectrogram_extractor.stft.conv_imag.weight"
 BANK = "logmel_extractor.melW"
 
 
@@ -89,7 +87,7 @@ def test_the_hop_is_the_callers_if_given():
         "hop_length": 500,
     }
     odd = settings(22_050, 1_000, 64, 50.0, 10_000.0)
-    with pytest.raises(InputError, match="frames of 1000 samples .*Give --hop-length"):
+    with pytest.raises(InputError, match="frames of 1000 samples .*Give hop_length"):
         mel_matrix.settings(front_end(odd))
     assert mel_matrix.settings(front_end(odd), hop_length=441)["hop_length"] == 441
     assert PANNS["hop_length"] == 320  # the table is as it was
@@ -98,55 +96,6 @@ def test_the_hop_is_the_callers_if_given():
 def test_without_tensors_nothing_is_said():
     assert mel_matrix.settings({"bn0.weight": np.ones(64)}) is None
     mel_matrix.check({"bn0.weight": np.ones(64)}, "panns_8k")
-
-
-def changed(name: str, change) -> dict:
-    tensors = front_end(PANNS)
-    tensors[name] = change(tensors[name])
-    return tensors
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "message"),
-    [
-        (KERNEL, lambda x: x[:-1], r"contradict .*\(512, 1, 1024\), \(513, 1, 1024\)"),
-        (SINE, lambda x: x[:, 0], r"contradict .*\(513, 1024\) and \(513, 64\)"),
-        (BANK, lambda x: x[:257], r"contradict .* and \(257, 64\)"),
-        (BANK, lambda x: x[:, :1], r"contradict .* and \(513, 1\)"),
-        (KERNEL, lambda x: x[0, 0, 0], r"contradict .*Received: \(\), "),
-        (BANK, lambda x: np.full_like(x, np.nan), "is no mel matrix"),
-        (BANK, lambda x: np.full_like(x, np.inf), "is no mel matrix"),
-        (BANK, lambda x: -x, "negative weights"),
-        (BANK, lambda x: x * (np.arange(64) != 9), "bands without any"),
-        (KERNEL, lambda x: x * np.nan, "differ by nan from a DFT of 1024 points"),
-        (SINE, lambda x: -x, "differ by 2 from a DFT"),
-        (KERNEL, lambda x: x / mel.hann_window(1_024).clip(0.01), "periodic Hann"),
-        # The end of a symmetric window is zero, that of a periodic one 1e-5.
-        (
-            KERNEL,
-            lambda x: (
-                x
-                / mel.hann_window(1_024).clip(1e-9)
-                * mel.hann_window(1_024, periodic=False)
-            ),
-            "differ by 0.00.* under a periodic Hann window",
-        ),
-    ],
-)
-def test_tensors_that_contradict_each_other_are_refused(name, change, message):
-    tensors = changed(name, change)
-    with pytest.raises(InputError, match=message):
-        mel_matrix.settings(tensors)
-    with pytest.raises(InputError, match=message):
-        mel_matrix.check(tensors, "panns_32k")
-
-
-@pytest.mark.parametrize("name", [KERNEL, SINE, BANK])
-def test_a_part_of_a_front_end_is_refused(name):
-    tensors = front_end(PANNS)
-    del tensors[name]
-    with pytest.raises(InputError, match=f"a part of a front end, without {name}"):
-        mel_matrix.settings(tensors)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +111,9 @@ def test_a_part_of_a_front_end_is_refused(name):
 )
 def test_another_matrix_is_refused_with_what_was_found(bank):
     tensors = front_end(PANNS, bank=bank)
-    with pytest.raises(InputError, match="nearest is that of .* off by .*--frontend"):
+    with pytest.raises(
+        InputError, match="nearest is that of .* off by .*name it as frontend"
+    ):
         mel_matrix.settings(tensors)
 
 
@@ -178,6 +129,6 @@ def test_rounded_tensors_pass_where_the_front_end_is_named():
     tensors = {
         name: values.astype(np.float16) for name, values in front_end(PANNS).items()
     }
-    with pytest.raises(InputError, match="name it with --frontend"):
+    with pytest.raises(InputError, match="name it as frontend"):
         mel_matrix.settings(tensors)
     mel_matrix.check(tensors, "panns_32k")

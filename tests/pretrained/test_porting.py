@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import inspect
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,12 @@ from tests.pretrained import published, torch_writer
 from tests.pretrained.published import NETWORKS
 from tests.pretrained.torch_writer import Global
 from tfhier import __main__ as command_line
-from tfhier import audio, contract, files, frontends
+from tfhier import audio, catalogue, contract, files, frontends
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.frontends import FRONTENDS
 from tfhier.network_digest import network_digest
-from tfhier.pretrained import porting, yamnet
+from tfhier.pretrained import FAMILIES, module_of, porting, yamnet
 from tfhier.pretrained.registry import CHECKPOINTS
 from tfhier.taxonomy import Taxonomy
 
@@ -100,6 +101,24 @@ def test_the_contract_says_what_and_whose_the_file_is(tmp_path):
     assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["sha256", "md5", "editions"])
+def test_whose_a_file_is_follows_from_its_checksum(kind, tmp_path, monkeypatch):
+    path, target = checkpoint(tmp_path / "my name.pth"), tmp_path / "model.keras"
+    digests = {"sha256": sha256(path), "editions": (sha256(path),)}
+    digests["md5"] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    known = CHECKPOINTS["panns_cnn6"]
+    own = replace(known, name="own", **{"md5": None, kind: digests[kind]})
+    ported = porting.port("panns", path, target)
+    assert (ported.contract.licence, ported.contract.citation) == ("", "")
+    monkeypatch.setitem(CHECKPOINTS, "own", replace(own, licence="mine"))
+    ported = porting.port("panns", path, target)
+    assert ported.contract.licence == "mine"
+    assert ported.contract.citation == known.citation
+    assert contract.read(target) == ported.contract
+    porting.port("panns", path, target, origin=CHECKPOINTS["yamnet"])
+    assert contract.read(target).licence == "Apache-2.0"
+
+
 def test_labels_in_another_order_name_the_same_scores_otherwise(tmp_path, rng):
     path = checkpoint(tmp_path / "weights.pth")
     clip, found = rng.uniform(-0.5, 0.5, 3_000), {}
@@ -118,7 +137,9 @@ def test_one_of_several_networks_is_chosen_by_its_prefix(tmp_path, rng):
     both |= {f"net_swa.{name}": values for name, values in tensors().items()}
     path, target = tmp_path / "weights.pth", tmp_path / "model.keras"
     checkpoint(path, {"state_dict": both})
-    with pytest.raises(InputError, match="two networks, net and net_swa.*--prefix"):
+    with pytest.raises(
+        InputError, match="two networks, net and net_swa.*: prefix=net_swa"
+    ):
         porting.port("primates", path, target)
     assert not target.exists()
     porting.port("primates", path, target, prefix="net_swa")
@@ -149,14 +170,14 @@ def test_file_names_may_be_of_any_kind(tmp_path):
         ("panns", {"hop_length": 0}, "hop_length=0"),
         ("panns", {"prefix": "net"}, r"no tensor whose name starts with 'net\.'"),
         ("panns", {"taxonomy": Taxonomy.flat("abc")}, "3 labels on level 'label'"),
-        ("yamnet", {"hop_length": 160}, "'yamnet' has no --hop-length. Leave it out"),
-        ("yamnet", {"hop_length": 0}, "'yamnet' has no --hop-length"),
+        ("yamnet", {"hop_length": 160}, "'yamnet' has no hop_length. Leave it out"),
+        ("yamnet", {"hop_length": 0}, "'yamnet' has no hop_length"),
         (
             "yamnet",
             {"prefix": "net", "backbone": "yamnet", "softmax": True, "frontend": "x"},
-            "'yamnet' has no --prefix, --backbone, --softmax. Leave it out",
+            "'yamnet' has no prefix, backbone, softmax. Leave it out",
         ),
-        ("yamnet", {"frontend": "panns_16k"}, "yamnet_16k_tflite or yamnet_16k. Rec"),
+        ("yamnet", {"frontend": "panns_16k"}, "yamnet_16k or yamnet_16k_tflite. Rec"),
         ("yamnet", {"taxonomy": Taxonomy.flat("abc")}, "the network 521 classes"),
         ("yamnet", {}, r"weights\.pth is no TFLite file"),
     ],
@@ -200,7 +221,7 @@ def test_a_hostile_pickle_is_not_run_and_leaves_the_target(tmp_path, existing):
     assert not existing or target.read_bytes() == b"earlier"
 
 
-@pytest.mark.parametrize("family", porting.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_missing_source_or_a_folder_is_named(tmp_path, family):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(InputError, match=str(path)):
@@ -232,12 +253,27 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
     assert {item.name for item in tmp_path.iterdir()} == {path.name, target.name}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_a_module_with_one_function_of_its_options(family):
+    parameters = inspect.signature(module_of(family).port).parameters
+    kinds = {name: parameter.kind for name, parameter in parameters.items()}
+    assert list(kinds)[0] == "path"
+    assert kinds.pop("path") is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
+    assert parameters["taxonomy"].default is None
+
+
+def test_no_family_is_named_where_all_are_treated_alike():
+    text = Path(porting.__file__).read_text(encoding="utf-8")
+    assert not [family for family in FAMILIES if family in text]
+
+
 def test_the_command_offers_the_families_there_are():
     ports = command_line.parser().parse_args(["port", "yamnet", "a", "b"])
     assert ports.family == "yamnet"
-    for family in porting.FAMILIES:
+    for family in FAMILIES:
         command_line.parser().parse_args(["port", family, "a", "b"])
-    assert {each.family for each in CHECKPOINTS.values()} == set(porting.FAMILIES)
+    assert {each.family for each in CHECKPOINTS.values()} == set(FAMILIES)
 
 
 # -- By name ---------------------------------------------------------------------------
@@ -250,7 +286,7 @@ def registered(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TFHIER_OFFLINE", "1")
 
-    def register(content: dict) -> Path:
+    def register(content: dict, *frontends: str) -> Path:
         path = checkpoint(tmp_path / "data" / "panns" / "Tiny.pth", content)
         tiny = replace(
             CHECKPOINTS["panns_cnn6"],
@@ -259,6 +295,7 @@ def registered(tmp_path, monkeypatch):
             size=path.stat().st_size,
             md5=None,
             sha256=sha256(path),
+            frontends=frontends or ("panns_8k",),
         )
         monkeypatch.setitem(CHECKPOINTS, "tiny", tiny)
         return path
@@ -285,7 +322,7 @@ def test_a_registered_file_is_ported_once(registered, tmp_path, monkeypatch):
 
 
 def test_another_front_end_or_another_file_is_another_port(registered):
-    registered(bare())
+    registered(bare(), "panns_8k", "panns_32k")
     first = porting.find("tiny", frontend="panns_8k")
     second = porting.find("tiny", frontend="panns_32k")
     registered(bare() | {"fc_audioset.bias": np.zeros(7, np.float32)})
@@ -297,7 +334,7 @@ def test_another_front_end_or_another_file_is_another_port(registered):
 
 
 def test_a_front_end_that_the_file_contradicts_is_refused(registered, tmp_path):
-    registered(tensors())
+    registered(tensors(), "panns_8k", "panns_32k")
     with pytest.raises(InputError, match="is not panns_32k"):
         porting.find("tiny", frontend="panns_32k")
     assert list((tmp_path / "cache" / "ported").iterdir()) == []
@@ -346,8 +383,70 @@ def test_ones_own_models_are_found_by_their_path(tmp_path, monkeypatch):
     ],
 )
 def test_unknown_names_are_refused(name, message):
-    with pytest.raises(InputError, match=message):
-        porting.find(name, frontend="panns_8k")
+    for look in (porting.check, porting.find):
+        with pytest.raises(InputError, match=message):
+            look(name, frontend="panns_8k")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "message"),
+    [
+        (
+            "panns_cnn14_16k",
+            {"frontend": "panns_32k", "backbone": "cnn10"},
+            "panns_cnn14_16k is cnn14 behind panns_16k: --set frontend=panns_16k "
+            "backbone=cnn14",
+        ),
+        (
+            "panns_cnn14_16k",
+            {"frontend": "panns_32k"},
+            "panns_cnn14_16k is cnn14 behind panns_16k: --set frontend=panns_16k",
+        ),
+        (
+            "primates_cnn10",
+            {"frontend": "primates_16k", "backbone": "cnn10", "width": 0.5},
+            "primates_cnn10 is cnn10 at width 1 behind primates_16k: --set width=1",
+        ),
+        (
+            "yamnet",
+            {"frontend": "panns_16k", "backbone": "yamnet"},
+            "yamnet is yamnet behind yamnet_16k or yamnet_16k_tflite: --set "
+            "frontend=yamnet_16k",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_they_are_fetched(
+    name, wanted, message, monkeypatch
+):
+    monkeypatch.setattr(porting.fetching, "locate", None)
+    with pytest.raises(InputError) as caught:
+        porting.check(name, **wanted)
+    assert str(caught.value) == message
+    if "panns" in wanted["frontend"]:
+        with pytest.raises(InputError, match=f"{name} is .*: --set frontend="):
+            porting.find(name, frontend=wanted["frontend"])
+
+
+@pytest.mark.parametrize("each", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_all_that_is_registered_fits_itself(each):
+    for frontend in each.frontends:
+        porting.check(each.name, frontend=frontend, backbone=each.backbone, width=1.0)
+
+
+def test_all_experiments_start_from_weights_that_fit():
+    found = catalogue.find(Path(__file__).parents[2] / "experiments")
+    names = set()
+    for experiment in found.values():
+        for chosen in (experiment, experiment.profile("small")):
+            if chosen.pretrained:
+                names.add(chosen.pretrained)
+                porting.check(
+                    chosen.pretrained,
+                    frontend=chosen.frontend,
+                    backbone=chosen.backbone,
+                    width=chosen.width,
+                )
+    assert names == {"yamnet", "panns_cnn14_16k"}
 
 
 # -- YAMNet's published file -----------------------------------------------------------
@@ -464,15 +563,13 @@ def test_the_registered_yamnet_is_found_ported_for_either_front_end(
         found = porting.find("yamnet", frontend=name)
         assert network_digest(found) == network_digest(real / f"{name}.keras")
         assert contract.read(found) == contract.read(real / f"{name}.keras")
-    with pytest.raises(InputError, match="YAMNet hears through"):
-        porting.find("yamnet", frontend="panns_16k")
 
 
 def test_yamnets_scores_have_the_given_names(real, tmp_path):
     names = [f"sound {number}" for number in range(521)]
     given = Taxonomy.flat(names, level="sound")
     ported = porting.port("yamnet", YAMNET, tmp_path / "m.keras", taxonomy=given)
-    assert ported.sample_rate == 16_000
+    assert ported.contract.sample_rate == 16_000
     assert ported.notes[1] == "The front end is yamnet_16k_tflite."
     window = windows()[0]
     own = tfhier.load(tmp_path / "m.keras").answer(window, sample_rate=16_000)

@@ -255,7 +255,7 @@ def test_one_of_two_networks_is_chosen_by_its_prefix(save, rng):
     both = {f"net.{name}": array for name, array in net.items()}
     both |= {f"net_swa.{name}": array for name, array in average.items()}
     path = save({"state_dict": both | {"mel.window": np.ones(4)}})
-    with pytest.raises(InputError, match=r"net and net_swa .*--prefix net_swa"):
+    with pytest.raises(InputError, match=r"net and net_swa .*: prefix=net_swa"):
         torch_file.state_dict(path)
     assert_same(torch_file.state_dict(path, prefix="net"), net)
     assert_same(torch_file.state_dict(path, prefix="net_swa"), average)

@@ -18,7 +18,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tfhier import audio, frontends, mel
 from tfhier.backbones.yamnet import yamnet as backbone
 from tfhier.errors import InputError
-from tfhier.pretrained import yamnet
+from tfhier.pretrained import rules, yamnet
 
 DATA = Path(
     os.environ.get("TFHIER_DATA") or Path(__file__).parents[2] / "../shared/data"
@@ -281,34 +281,38 @@ def test_a_path_that_cannot_be_read_is_named(path, tmp_path):
         yamnet.read(tmp_path / path)
 
 
-# -- Applying ------------------------------------------------------------------------
+# -- Its way into a model ------------------------------------------------------------
+
+OWN = yamnet.rules_of("classifier")
 
 
-def test_weights_are_applied_by_name(model, converted, tmp_path):
+def test_weights_go_where_their_names_say(model, converted, tmp_path):
     weights = yamnet.read(written(tmp_path, converted))
     other = build()
-    yamnet.apply(other, weights)
+    assert rules.assign(other, weights, OWN) == []
     for name, values in own_weights(other).items():
         np.testing.assert_array_equal(values, weights[name])
     log_mel = keras.Input((None, 64))
-    bare = keras.Model(log_mel, backbone(log_mel))
-    yamnet.apply(bare, weights)  # the classifier is left out
-    maps = np.random.default_rng(2).normal(-3, 2, (2, 120, 64)).astype(np.float32)
-    np.testing.assert_array_equal(bare(maps), other(maps)[0])
+    dense = keras.layers.Dense(521, name="fine_classifier")
+    renamed = keras.Model(log_mel, dense(backbone(log_mel)))
+    rules.assign(renamed, weights, yamnet.rules_of("fine_classifier"))
+    np.testing.assert_array_equal(dense.kernel, weights["classifier/kernel"])
 
 
 def test_models_that_the_weights_do_not_fit_are_refused_untouched():
     names = own_weights(build())
     narrow = build(width=1 / 16)
     before = own_weights(narrow)
-    with pytest.raises(InputError, match=r"'layer1_conv' has .*\(3, 3, 1, 2\), \(2,\)"):
-        yamnet.apply(narrow, names)
+    with pytest.raises(InputError, match=r"layer1_conv/bias \(32,\) instead of \(2,\)"):
+        rules.assign(narrow, names, OWN)
     log_mel = keras.Input((None, 64))
-    dense = keras.layers.Dense(3, name="fine_classifier")
+    dense = keras.layers.Dense(521, name="fine_classifier")
     other = keras.Model(log_mel, dense(backbone(log_mel)))
     first = other.get_layer("layer1_conv").kernel.numpy()
-    with pytest.raises(InputError, match=r"'fine_classifier' .* none, none\. Give"):
-        yamnet.apply(other, {name: 2 * values for name, values in names.items()})
+    with pytest.raises(
+        InputError, match=r"no tensor fills \(2\): fine_classifier/kern"
+    ):
+        rules.assign(other, {name: 2 * values for name, values in names.items()}, OWN)
     np.testing.assert_array_equal(other.get_layer("layer1_conv").kernel, first)
     for name, values in own_weights(narrow).items():
         np.testing.assert_array_equal(values, before[name])
@@ -322,7 +326,7 @@ def published() -> keras.Model:
     if not PUBLISHED.is_file():
         pytest.skip(f"no file {PUBLISHED}; set TFHIER_DATA")
     model = build()
-    yamnet.apply(model, yamnet.read(PUBLISHED))
+    rules.assign(model, yamnet.read(PUBLISHED), OWN)
     return model
 
 

@@ -549,6 +549,27 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_deleted(
     assert read_json(output / "plain@tiny" / "metrics.json") == summaries[1]
 
 
+@pytest.mark.parametrize("options", [{}, {"profile": "small"}, {"data": "embedded"}])
+def test_weights_that_do_not_fit_stop_all_before_anything_is_read_or_trained(
+    studied, data, tmp_path, monkeypatch, options
+):
+    experiments, _, _ = studied
+
+    def refuse(*_, **__):
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(study.bundles, "build", refuse)
+    if options:
+        monkeypatch.setattr(study.data, "find_clips", refuse)
+    later = experiments["plain"].but(pretrained="panns_cnn14_16k", small={})
+    with pytest.raises(InputError, match="is cnn14 .*behind panns_16k: --set "):
+        study.run(
+            {"plain": experiments["plain"], "later": later},
+            study.Options(**{"data": str(data), "output": tmp_path, **options}),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_pretrained_weights_are_another_run(studied, data, tmp_path):
     experiments, output, _ = studied
     other = write_start(tmp_path / "other.keras", on_audio(data), seed=6)

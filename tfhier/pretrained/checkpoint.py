@@ -23,7 +23,7 @@ _ROOM_BYTES = 1 << 26
 _Locate = Callable[[Storage], tuple[int, int]]
 
 
-class Checkpoint:
+class OpenCheckpoint:
     """An open checkpoint.
 
     Attributes:

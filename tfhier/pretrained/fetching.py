@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tfhier import console
+from tfhier.data import DATASETS
 from tfhier.data.download import checksum, fetch, is_offline
 from tfhier.errors import InputError
 from tfhier.files import cache_folder, data_folder, locked
@@ -18,7 +19,8 @@ from tfhier.pretrained.registry import Checkpoint, megabytes
 def locate(checkpoint: Checkpoint) -> Path:
     """Return the file of a checkpoint; download it if it is nowhere.
 
-    It is looked for in `$TFHIER_DATA/FAMILY` (or `~/tfhier-data/FAMILY`), then in the
+    It is looked for in `$TFHIER_DATA/weights` (or `~/tfhier-data/weights`), in the
+    folder of the family's name beside that, unless it is a data set's, and then in the
     cache's folder `weights`, into which it is downloaded.
 
     Args:
@@ -31,9 +33,8 @@ def locate(checkpoint: Checkpoint) -> Path:
         InputError: A file of that name is another one, downloads are forbidden, or no
             address gave the file.
     """
-    by_hand = data_folder(checkpoint.family) / checkpoint.filename
     cached = cache_folder("weights") / checkpoint.filename
-    for path in (by_hand, cached):
+    for path in (*_by_hand(checkpoint), cached):
         if path.is_file():
             return _checked(checkpoint, path)
     if is_offline():
@@ -50,6 +51,12 @@ def locate(checkpoint: Checkpoint) -> Path:
     lock = cached.with_name(f".{checkpoint.name}.lock")
     with locked(lock, task=f"downloading {checkpoint.name}"):
         return _download(checkpoint, cached)
+
+
+def _by_hand(checkpoint: Checkpoint) -> list[Path]:
+    """Where a file may have been put by hand."""
+    folders = [name for name in ("weights", checkpoint.family) if name not in DATASETS]
+    return [data_folder(name) / checkpoint.filename for name in folders]
 
 
 def _checked(checkpoint: Checkpoint, path: Path) -> Path:

@@ -37,7 +37,7 @@ def build(
         if settings is None:
             raise InputError(
                 "The weights hold no tensors of a front end, so they do not say what "
-                "the network hears. Name it with --frontend: "
+                "the network hears. Name it as frontend: "
                 f"{', '.join(FRONTENDS)}."
             )
     else:
@@ -50,12 +50,6 @@ def build(
         settings = dict(FRONTENDS[name])
         if hop_length is not None:
             settings["hop_length"] = hop_length
-    mels = tensors["bn0.weight"].shape if "bn0.weight" in tensors else None
-    if mels not in (None, (settings["num_mels"],)):
-        raise InputError(
-            f"The network normalises mel bands with a tensor of shape {mels}, but its "
-            f"front end has {settings['num_mels']}. Name the right one with --frontend."
-        )
     log_mel = LogMel(name="log_mel", **settings)
     return log_mel, _sentence(log_mel, name, hop_length)
 
@@ -91,6 +85,6 @@ def _sentence(log_mel: LogMel, name: str | None, hop_length: int | None) -> str:
         if hop_length is None:
             return (
                 f"{found}; {hop} is assumed, as the window of all published networks "
-                f"is {mel_matrix.WINDOW_HOPS} hops. --hop-length gives another."
+                f"is {mel_matrix.WINDOW_HOPS} hops. hop_length gives another."
             )
     return f"{found}, with {hop}{' as given' if hop_length else ''}."

@@ -31,7 +31,7 @@ def of(num_classes: int, *, heard: str) -> tuple[Taxonomy, str]:
     labels = [f"class_{number:0{digits}d}" for number in range(num_classes)]
     return Taxonomy.flat(labels), (
         f"The labels are {labels[0]} to {labels[-1]}, as the weights hold no names. "
-        "--labels CSV gives them."
+        "A taxonomy gives them."
     )
 
 

@@ -16,11 +16,8 @@ from scipy import optimize
 from tfhier import mel
 from tfhier.errors import InputError
 from tfhier.frontends import FRONTENDS
-
-REAL = "spectrogram_extractor.stft.conv_real.weight"
-IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
-MATRIX = "logmel_extractor.melW"
-NAMES = (REAL, IMAGINARY, MATRIX)
+from tfhier.pretrained import torchlibrosa
+from tfhier.pretrained.torchlibrosa import REMEDY
 
 WINDOW_HOPS = 3.2
 SAMPLE_RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -28,8 +25,6 @@ SAMPLE_RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 # front end is named, enough for copies that were rounded to 16 bits.
 TOLERANCE = 1e-5
 NAMED_TOLERANCE = 1e-3
-
-_REMEDY = "If it is one of the named front ends, rounded, name it with --frontend."
 
 
 def settings(
@@ -50,7 +45,7 @@ def settings(
         InputError: Some of the tensors are missing, they contradict each other, or no
             settings lead to them.
     """
-    found = _read(tensors, TOLERANCE)
+    found = torchlibrosa.read(tensors, TOLERANCE)
     if found is None:
         return None
     matrix, num_fft = found
@@ -64,7 +59,7 @@ def settings(
         if hop_length * WINDOW_HOPS != num_fft:
             raise InputError(
                 f"The weights do not say how far the frames of {num_fft} samples are "
-                "apart, and no usual hop fits that window. Give --hop-length."
+                "apart, and no usual hop fits that window. Give hop_length."
             )
     return {**fitted, "hop_length": hop_length}
 
@@ -77,7 +72,7 @@ def check(tensors: Mapping[str, np.ndarray], name: str) -> None:
             well.
         name: str. A name of `FRONTENDS`.
     """
-    found = _read(tensors, NAMED_TOLERANCE)
+    found = torchlibrosa.read(tensors, NAMED_TOLERANCE)
     if found is None:
         return
     matrix, num_fft = found
@@ -94,7 +89,7 @@ def check(tensors: Mapping[str, np.ndarray], name: str) -> None:
         )
     raise InputError(
         f"The front end in the weights is not {name}: they hold {what}. Leave "
-        "--frontend out to take the one in the weights."
+        "frontend out to take the one in the weights."
     )
 
 
@@ -108,58 +103,6 @@ def difference(matrix: np.ndarray, settings: Mapping) -> float:
         return np.inf
     expected = mel.triangles(**{key: settings[key] for key in keys})
     return float(np.abs(matrix - expected).max() / np.abs(matrix).max())
-
-
-def _read(
-    tensors: Mapping[str, np.ndarray], tolerance: float
-) -> tuple[np.ndarray, int] | None:
-    """Return mel matrix and DFT length; None if there are no front-end tensors."""
-    missing = [name for name in NAMES if name not in tensors]
-    if len(missing) == len(NAMES):
-        return None
-    if missing:
-        raise InputError(
-            f"The weights hold a part of a front end, without {', '.join(missing)}. "
-            "Give the whole file."
-        )
-    real, imaginary, matrix = (tensors[name] for name in NAMES)
-    num_fft = real.shape[-1] if real.ndim else 0
-    num_bins = num_fft // 2 + 1
-    if (
-        num_fft < 2
-        or real.shape != (num_bins, 1, num_fft)
-        or imaginary.shape != real.shape
-        or matrix.ndim != 2
-        or matrix.shape[0] != num_bins
-        or matrix.shape[1] < 2
-    ):
-        raise InputError(
-            "The tensors of the front end contradict each other. Kernels of shape "
-            "(num_fft / 2 + 1, 1, num_fft) and a mel matrix (num_fft / 2 + 1, mels) "
-            f"were expected. Received: {real.shape}, {imaginary.shape} and "
-            f"{matrix.shape}. Give the whole file as it was published."
-        )
-    sums = matrix.sum(axis=0)
-    if not (np.isfinite(sums).all() and matrix.min() >= 0 and sums.min() > 0):
-        raise InputError(
-            f"{MATRIX} is no mel matrix: it holds NaN, infinity, negative weights or "
-            "bands without any. Give the whole file as it was published."
-        )
-    _check_kernels(real[:, 0], imaginary[:, 0], tolerance)
-    return matrix.astype(np.float64), num_fft
-
-
-def _check_kernels(real: np.ndarray, imaginary: np.ndarray, tolerance: float) -> None:
-    """Raise an InputError for kernels that are no DFT under a periodic Hann window."""
-    num_bins, num_fft = real.shape
-    turns = np.outer(np.arange(num_bins), np.arange(num_fft)) / num_fft
-    kernels = mel.hann_window(num_fft) * np.exp(-2j * np.pi * (turns % 1.0))
-    off = max(np.abs(real - kernels.real).max(), np.abs(imaginary - kernels.imag).max())
-    if not off <= tolerance:  # NaN is neither
-        raise InputError(
-            f"The kernels of the front end differ by {off:.2g} from a DFT of {num_fft} "
-            f"points under a periodic Hann window of that length. {_REMEDY}"
-        )
 
 
 def _fit(matrix: np.ndarray, num_fft: int) -> dict:
@@ -184,7 +127,7 @@ def _fit(matrix: np.ndarray, num_fft: int) -> dict:
         "The mel matrix of the weights is none of Slaney's scale at a usual sample "
         f"rate. The nearest is that of {best['sample_rate']} Hz, {matrix.shape[1]} "
         f"mels {best['min_hertz']:.6g}-{best['max_hertz']:.6g} Hz, off by {off:.2g} of "
-        f"the largest value. {_REMEDY}"
+        f"the largest value. {REMEDY}"
     )
 
 

@@ -14,13 +14,16 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from tfhier import tagger
+from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
-from tfhier.pretrained import front_end, labels, mel_matrix, rules
+from tfhier.layers import LogMel
+from tfhier.pretrained import front_end, labels, rules, torch_file, torchlibrosa
 from tfhier.pretrained.ported import Ported
 from tfhier.pretrained.rules import Rule
 from tfhier.taxonomy import Taxonomy
@@ -137,6 +140,36 @@ def architecture(tensors: Mapping[str, np.ndarray]) -> tuple[str, float, int]:
 
 
 def port(
+    path: str | Path,
+    *,
+    prefix: str | None = None,
+    backbone: str | None = None,
+    frontend: str | None = None,
+    hop_length: int | None = None,
+    taxonomy: Taxonomy | None = None,
+    softmax: bool = False,
+) -> Ported:
+    """Return the network of a PyTorch checkpoint as a tagger.
+
+    Args:
+        path: str or Path of the checkpoint.
+        prefix: str. Which network of a checkpoint that holds several.
+        backbone, frontend, hop_length, taxonomy, softmax: As of `convert`.
+
+    Raises:
+        InputError: The file cannot be read, or see `convert`.
+    """
+    return convert(
+        torch_file.state_dict(path, prefix=prefix),
+        backbone=backbone,
+        frontend=frontend,
+        hop_length=hop_length,
+        taxonomy=taxonomy,
+        softmax=softmax,
+    )
+
+
+def convert(
     tensors: Mapping[str, np.ndarray],
     *,
     backbone: str | None = None,
@@ -162,14 +195,14 @@ def port(
         InputError: The network is unknown or another one, the front end is unknown or
             another one, tensors do not fit, or the taxonomy has more or fewer labels.
     """
-    tensors = _without_prefix(tensors)
     found, width, num_classes = architecture(tensors)
     if backbone not in (None, found):
         raise InputError(
-            f"The weights are of {found}, not of {backbone}. Leave --backbone out, or "
+            f"The weights are of {found}, not of {backbone}. Leave backbone out, or "
             "give other weights."
         )
     log_mel, heard = front_end.build(tensors, frontend, hop_length=hop_length)
+    _check_mels(tensors, log_mel)
     if taxonomy is None:
         taxonomy, named = labels.of(num_classes, heard=front_end.name_of(log_mel))
     else:
@@ -186,7 +219,9 @@ def port(
     skipped = rules.assign(body, tensors, _rules(found, taxonomy.fine))
     return Ported(
         tagger=tagger.end_to_end(log_mel, body),
-        taxonomy=taxonomy,
+        contract=Contract(
+            taxonomy=taxonomy, sample_rate=log_mel.sample_rate, softmax=softmax
+        ),
         skipped=tuple(skipped),
         notes=(
             f"The network is {found} at width {width:g}, with {num_classes} classes.",
@@ -196,11 +231,21 @@ def port(
     )
 
 
+def _check_mels(tensors: Mapping[str, np.ndarray], log_mel: LogMel) -> None:
+    """Raise an InputError if the network normalises other bands than it hears."""
+    mels = _shape(tensors, "bn0.weight")
+    if mels not in ((), (log_mel.num_mels,)):
+        raise InputError(
+            f"The network normalises mel bands with a tensor of shape {mels}, but its "
+            f"front end has {log_mel.num_mels}. Name the right one as frontend."
+        )
+
+
 def _rules(backbone: str, level: str) -> tuple[Rule, ...]:
     return (
         rules.COUNTERS,
         Rule(
-            "|".join(map(re.escape, mel_matrix.NAMES)),
+            "|".join(map(re.escape, torchlibrosa.NAMES)),
             reason="of the front end, whose settings it was checked against",
         ),
         *rules.norm("bn0"),
@@ -213,11 +258,3 @@ def _rules(backbone: str, level: str) -> tuple[Rule, ...]:
 def _shape(tensors: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
     """Return the shape of a tensor, () if there is none."""
     return tensors[name].shape if name in tensors else ()
-
-
-def _without_prefix(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Take away what PyTorch's DataParallel puts in front of every name."""
-    prefix = "module."
-    if not all(name.startswith(prefix) for name in tensors):
-        return tensors
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

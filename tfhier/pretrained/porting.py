@@ -1,20 +1,20 @@
 """A published file of weights into a saved tagger, whatever family it is of."""
 
+import inspect
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from tfhier import contract, saved
-from tfhier.contract import Contract
+from tfhier import contract, pretrained, saved
 from tfhier.data.download import checksum
 from tfhier.errors import InputError, close_names
 from tfhier.files import cache_folder, require_space
-from tfhier.pretrained import fetching, panns, torch_file, yamnet
+from tfhier.pretrained import fetching, registry
 from tfhier.pretrained.ported import Ported
 from tfhier.pretrained.registry import CHECKPOINTS, Checkpoint
 from tfhier.taxonomy import Taxonomy
 
-FAMILIES = ("panns", "primates", "yamnet")
 # Part of the names of cached ports: another number when a port comes out otherwise.
 _VERSION = 1
 
@@ -24,7 +24,6 @@ def port(
     source: str | Path,
     target: str | Path,
     *,
-    prefix: str | None = None,
     taxonomy: Taxonomy | None = None,
     origin: Checkpoint | None = None,
     **options,
@@ -32,15 +31,15 @@ def port(
     """Turn a published file of weights into a saved tagger.
 
     Args:
-        family: "panns", "primates" or "yamnet".
-        source: str or Path. A PyTorch checkpoint, or YAMNet's TFLite file.
+        family: str. A name of `FAMILIES`.
+        source: str or Path. The file as published.
         target: str or Path. The `.keras` file to write.
-        prefix: str. Which network of a checkpoint that holds several.
         taxonomy: Taxonomy with the labels in the order of the classes. Defaults to that
             of the published weights.
-        origin: Checkpoint that the file is, for licence and citation.
-        **options: `backbone`, `frontend`, `hop_length`, `softmax` of `panns.port`;
-            `frontend` of `yamnet.port`.
+        origin: Checkpoint that the file is, for licence and citation. Defaults to the
+            registered one with the file's checksum, if there is one.
+        **options: Those of the family: keywords of the `port` of its module. None and
+            False are as if not given.
 
     Returns:
         Ported, as written.
@@ -50,26 +49,22 @@ def port(
             family, an option does not fit it, the target is no `.keras` file, or its
             disk has no room.
     """
-    if family not in FAMILIES:
-        raise InputError(
-            f"There is no family of weights '{family}'.{close_names(family, FAMILIES)}"
-        )
+    convert = pretrained.module_of(family).port
     target = Path(target)
     if target.suffix != ".keras":
         raise InputError(f"{target} is to be a .keras file: let its name end so.")
-    if family == "yamnet":
-        _refuse(family, {"prefix": prefix, **options}, allowed=("frontend",))
-        ported = yamnet.port(source, taxonomy=taxonomy, **_given(options))
-    else:
-        tensors = torch_file.state_dict(source, prefix=prefix)
-        ported = panns.port(tensors, taxonomy=taxonomy, **_given(options))
+    options = _given(options)
+    known = inspect.signature(convert).parameters
+    if foreign := [name for name in options if name not in known]:
+        raise InputError(
+            f"The family '{family}' has no {', '.join(foreign)}. Leave it out."
+        )
+    ported = convert(source, taxonomy=taxonomy, **options)
     digest = checksum(source, method="sha256")
-    promised = Contract(
-        taxonomy=ported.taxonomy,
-        sample_rate=ported.sample_rate,
-        softmax=bool(options.get("softmax")),
-        window_seconds=ported.window_seconds,
-        hop_seconds=ported.hop_seconds,
+    origin = origin or registry.of_checksum(digest)
+    origin = origin or registry.of_checksum(checksum(source, method="md5"))
+    promised = replace(
+        ported.contract,
         source=f"{Path(source).name}, sha256 {digest}",
         licence=origin.licence if origin else "",
         citation=origin.citation if origin else "",
@@ -78,7 +73,52 @@ def port(
     # h5py, inside the archive, ends the process when the disk is full: look before.
     require_space(target.parent, 8 * ported.tagger.count_params() + 2**20)
     saved.write(target, ported.tagger, promised)
-    return ported
+    return replace(ported, contract=promised)
+
+
+def check(
+    name: str,
+    *,
+    frontend: str,
+    backbone: str | None = None,
+    width: float | None = None,
+) -> None:
+    """Raise an InputError for weights that there are not, or that do not fit.
+
+    Nothing is downloaded or loaded: of a model of one's own only its place is
+    looked at.
+
+    Args:
+        name: str. As of `find`.
+        frontend: str. Front end that the backbone is wanted behind.
+        backbone: str. What it is wanted for. Defaults to what it is of.
+        width: float > 0. Width that is wanted. Defaults to the published one.
+    """
+    if name.endswith(".keras"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"There is no model {path} to start from.")
+        return
+    if name not in CHECKPOINTS:
+        raise InputError(
+            f"There are no weights '{name}'.{close_names(name, CHECKPOINTS)} "
+            "All: tfhier list weights. A model of yours is named by its path, ending "
+            "in .keras."
+        )
+    own = CHECKPOINTS[name]
+    changes, size = [], ""
+    if frontend not in own.frontends:
+        changes.append(f"frontend={own.frontends[0]}")
+    if backbone not in (None, own.backbone):
+        changes.append(f"backbone={own.backbone}")
+    if width not in (None, 1.0):
+        changes.append("width=1")
+        size = " at width 1"
+    if changes:
+        raise InputError(
+            f"{name} is {own.backbone}{size} behind {' or '.join(own.frontends)}: "
+            f"--set {' '.join(changes)}"
+        )
 
 
 def find(name: str, *, frontend: str) -> Path:
@@ -90,19 +130,12 @@ def find(name: str, *, frontend: str) -> Path:
         frontend: str. Front end that the backbone is wanted behind.
 
     Raises:
-        InputError: There is no such name or file, or the weights cannot be had.
+        InputError: There is no such name or file, it is not for that front end, or the
+            weights cannot be had.
     """
-    if name.endswith(".keras"):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise InputError(f"There is no model {path} to start from.")
-        return path
+    check(name, frontend=frontend)
     if name not in CHECKPOINTS:
-        raise InputError(
-            f"There are no weights '{name}'.{close_names(name, CHECKPOINTS)} "
-            "All: tfhier list weights. A model of yours is named by its path, ending "
-            "in .keras."
-        )
+        return Path(name).expanduser()
     checkpoint = CHECKPOINTS[name]
     source = fetching.locate(checkpoint)
     digest = checksum(source, method="sha256")[:12]
@@ -130,11 +163,3 @@ def _given(options: Mapping) -> dict:
         for name, value in options.items()
         if value is not None and value is not False
     }
-
-
-def _refuse(family: str, options: Mapping, *, allowed: tuple[str, ...]) -> None:
-    """Raise an InputError for options that a family does not have."""
-    foreign = [name for name in _given(options) if name not in allowed]
-    if foreign:
-        flags = ", ".join("--" + name.replace("_", "-") for name in foreign)
-        raise InputError(f"The family '{family}' has no {flags}. Leave it out.")

@@ -26,15 +26,15 @@ class Checkpoint:
 
     Args:
         name: str. What it is called here.
-        family: str. "panns", "primates" or "yamnet": whose layout the file has, and the
-            folder under `$TFHIER_DATA` in which it is looked for.
+        family: str. A name of `FAMILIES`: whose layout the file has.
         url: str. The published address.
         filename: str. As published.
         size: int or None. Bytes.
         md5: str or None. Hexadecimal digits.
         sha256: str or None. Hexadecimal digits.
-        backbone: str. A name of `BACKBONES`; "" where the file is a whole tagger.
-        frontend: str. A name of `FRONTENDS`; "" where the file is a whole tagger.
+        backbone: str. A name of `BACKBONES`, at width 1.
+        frontends: Tuple of str. Names of `FRONTENDS` that it may be put behind, the
+            best one for training first.
         taxonomy: str. Of the package; its finest level are the outputs, in order.
         licence: str. Of the weights.
         citation: str.
@@ -50,7 +50,7 @@ class Checkpoint:
     md5: str | None
     sha256: str | None
     backbone: str
-    frontend: str
+    frontends: tuple[str, ...]
     taxonomy: str
     licence: str
     citation: str
@@ -96,7 +96,7 @@ def _panns(
         md5=md5,
         sha256=sha256,
         backbone=backbone,
-        frontend=frontend,
+        frontends=(frontend,),
         taxonomy="audioset",
         licence="CC BY 4.0",
         citation=PANNS_CITATION,
@@ -166,7 +166,7 @@ _ALL = (
         md5=None,
         sha256=None,
         backbone="cnn10",
-        frontend="primates_16k",
+        frontends=("primates_16k",),
         taxonomy="primates",
         licence="none stated",
         citation=PRIMATES_CITATION,
@@ -183,8 +183,8 @@ _ALL = (
         size=4_126_810,
         md5=None,
         sha256="4d8b4a53282dc83ef04e3e7dbc4fbc98082e34e44ed798e16c3a0cdd4c584faf",
-        backbone="",
-        frontend="",
+        backbone="yamnet",
+        frontends=("yamnet_16k", "yamnet_16k_tflite"),
         taxonomy="yamnet",
         licence="Apache-2.0",
         citation=YAMNET_CITATION,
@@ -203,6 +203,18 @@ _ALL = (
 CHECKPOINTS: dict[str, Checkpoint] = {each.name: each for each in _ALL}
 
 
+def of_checksum(digest: str) -> Checkpoint | None:
+    """Return the checkpoint whose file has a checksum; None where none has.
+
+    Args:
+        digest: str. Hexadecimal digits of an md5 or sha256 sum.
+    """
+    for each in CHECKPOINTS.values():
+        if digest in (each.md5, each.sha256, *each.editions):
+            return each
+    return None
+
+
 def megabytes(checkpoint: Checkpoint) -> str:
     """Return a file's size for people: "25.2 MB"."""
     if checkpoint.size is None:
@@ -214,13 +226,15 @@ def describe() -> dict[str, str]:
     """Return a sentence on every checkpoint."""
     return {
         name: (
-            (
-                f"{each.backbone} on {each.frontend}"
-                if each.backbone
-                else "a whole tagger for TensorFlow Lite"
-            )
-            + f", labels of {each.taxonomy}, mAP {each.score:.3f}; "
-            f"{megabytes(each)}, licence {each.licence}"
+            f"{each.backbone} on {' or '.join(each.frontends)}, labels of "
+            f"{each.taxonomy}, mAP {each.score:.3f}; {megabytes(each)}, "
+            f"{_checksums(each)}, licence {each.licence}"
         )
         for name, each in CHECKPOINTS.items()
     }
+
+
+def _checksums(checkpoint: Checkpoint) -> str:
+    """Return which checksums of a file are stated, in words."""
+    stated = [kind for kind in ("md5", "sha256") if getattr(checkpoint, kind)]
+    return f"{' and '.join(stated) or 'no checksum'} stated"

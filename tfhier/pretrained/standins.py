@@ -4,7 +4,7 @@ A pickle makes its objects by calling what it names. Every name that training sc
 store leads to a stand-in of this module, which imports, calls and keeps nothing:
 
 * tensors and storages become records (`Tensor`, `Storage`) of where their values lie;
-* dictionaries become `Mapping`, text that carries bytes becomes bytes, a data type of
+* dictionaries become `PlainDict`, text that carries bytes becomes bytes, a data type of
   torch `Dtype`, a size a tuple;
 * all else becomes `Inert`, an object without content.
 
@@ -170,7 +170,7 @@ class _Function(_Sealed):
         return self.call(*args)
 
 
-class Mapping(dict):
+class PlainDict(dict):
     """An ordered, counting or default dictionary; without its attributes."""
 
     __slots__ = ()
@@ -260,9 +260,9 @@ def _encode(text, encoding) -> bytes:
 
 
 _ACTIVE: dict[tuple[str, str], object] = {
-    ("collections", "OrderedDict"): Mapping,
-    ("collections", "Counter"): Mapping,
-    ("collections", "defaultdict"): Mapping,
+    ("collections", "OrderedDict"): PlainDict,
+    ("collections", "Counter"): PlainDict,
+    ("collections", "defaultdict"): PlainDict,
     ("_codecs", "encode"): _Function(_encode),
     ("__builtin__", "bytes"): _Function(lambda: b""),
     ("torch", "Size"): _Function(_sizes),

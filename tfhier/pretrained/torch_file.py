@@ -6,6 +6,7 @@ import numpy as np
 
 from tfhier.errors import InputError
 from tfhier.pretrained import torch_formats
+from tfhier.pretrained.checkpoint import OpenCheckpoint
 from tfhier.pretrained.standins import Dtype, Storage, Tensor
 
 # Entries of a training script's dictionary that hold the network, the first found.
@@ -89,7 +90,7 @@ def _description(content: object) -> str:
 
 
 def _resolved(
-    value: object, checkpoint: torch_formats.Checkpoint, known: dict[int, object]
+    value: object, checkpoint: OpenCheckpoint, known: dict[int, object]
 ) -> object:
     """Return an object with arrays in place of the records of tensors.
 
@@ -154,8 +155,8 @@ def _choose(
         if len(networks) > 1:
             raise InputError(
                 f"{path} holds two networks, {' and '.join(networks)} (net_swa: the "
-                "average of its weights over training). Choose one with the option "
-                f"--prefix {networks[-1]}."
+                "average of its weights over training). Choose one: "
+                f"prefix={networks[-1]}."
             )
         # Beside its network a Lightning module may have others' tensors, say the front
         # end's; elsewhere a part called net belongs to the network.

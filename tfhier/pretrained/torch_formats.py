@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from tfhier.errors import InputError
 from tfhier.pretrained import pickles
-from tfhier.pretrained.checkpoint import Checkpoint, damage_named, size
+from tfhier.pretrained.checkpoint import OpenCheckpoint, damage_named, size
 from tfhier.pretrained.standins import DTYPES, Storage
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -30,7 +30,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[Checkpoint]:
+def opened(path: str | Path) -> Iterator[OpenCheckpoint]:
     """Open a file of `torch.save`.
 
     Raises:
@@ -51,7 +51,7 @@ def opened(path: str | Path) -> Iterator[Checkpoint]:
         ) from None
 
 
-def _open(path: Path, file: BinaryIO) -> Checkpoint:
+def _open(path: Path, file: BinaryIO) -> OpenCheckpoint:
     start = file.read(512)
     if start[:4] == b"PK\x03\x04":
         return _open_zip(path, file)
@@ -74,7 +74,7 @@ def _description(start: bytes) -> str:
     return f"starts with {start[:8]!r}"
 
 
-def _open_zip(path: Path, file: BinaryIO) -> Checkpoint:
+def _open_zip(path: Path, file: BinaryIO) -> OpenCheckpoint:
     with damage_named(path):
         archive = zipfile.ZipFile(file)
     names = archive.namelist()
@@ -108,7 +108,9 @@ def _open_zip(path: Path, file: BinaryIO) -> Checkpoint:
             places[storage.key] = _checked_place(archive, name, file)
         return places[storage.key]
 
-    return Checkpoint(path, file, content, locate, "<" if order == b"little" else ">")
+    return OpenCheckpoint(
+        path, file, content, locate, "<" if order == b"little" else ">"
+    )
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, file: BinaryIO) -> bytes:
@@ -153,7 +155,7 @@ def _checked_place(
     return place, member.file_size
 
 
-def _open_legacy(path: Path, file: BinaryIO) -> Checkpoint:
+def _open_legacy(path: Path, file: BinaryIO) -> OpenCheckpoint:
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if pickles.load(data, path)[0] != _MAGIC:
             raise InputError(
@@ -177,7 +179,7 @@ def _open_legacy(path: Path, file: BinaryIO) -> Checkpoint:
             raise EOFError(f"it has no storage {storage.key!r:.40}")
         return places[storage.key]
 
-    return Checkpoint(path, file, content, locate)
+    return OpenCheckpoint(path, file, content, locate)
 
 
 def _legacy_places(

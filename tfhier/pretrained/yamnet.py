@@ -12,23 +12,25 @@ the convolutions round; `yamnet_16k` does not round and is the better start for 
 
 import itertools
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from tfhier import tagger
 from tfhier.backbones.mobilenet import BLOCKS
 from tfhier.backbones.yamnet import PATCH_FRAMES, PATCH_HOP
+from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
-from tfhier.pretrained import labels
+from tfhier.pretrained import labels, rules
 from tfhier.pretrained.ported import Ported
+from tfhier.pretrained.registry import CHECKPOINTS
+from tfhier.pretrained.rules import Rule
 from tfhier.taxonomy import Taxonomy
 
 NUM_CLASSES = 521
-FRONTEND_NAMES = ("yamnet_16k_tflite", "yamnet_16k")
+FRONTEND_NAMES = CHECKPOINTS["yamnet"].frontends
 
 # Our order of a kernel's axes in TFLite's: (units, rows, columns, channels) of a
 # convolution, (1, rows, columns, channels) of a depthwise one, (units, inputs) of a
@@ -104,57 +106,34 @@ def port(
         frontend=frontend, backbone="yamnet", head="flat", spec_augment=False
     )
     log_mel, body = tagger.build(experiment, taxonomy)
-    weights = read(path)
-    own = f"{taxonomy.fine}_classifier"
-    apply(body, {_renamed(name, own): values for name, values in weights.items()})
+    rules.assign(body, read(path), rules_of(f"{taxonomy.fine}_classifier"))
     patch, hop = PATCH_FRAMES * log_mel.hop_length, PATCH_HOP * log_mel.hop_length
     overhang = log_mel.window_length - log_mel.hop_length
     return Ported(
         tagger=tagger.end_to_end(log_mel, body),
-        taxonomy=taxonomy,
+        contract=Contract(
+            taxonomy=taxonomy,
+            sample_rate=log_mel.sample_rate,
+            window_seconds=(patch + overhang) / log_mel.sample_rate,
+            hop_seconds=hop / log_mel.sample_rate,
+        ),
         notes=(
             "The network is YAMNet, with 521 classes.",
             f"The front end is {frontend}.",
         ),
-        window_seconds=(patch + overhang) / log_mel.sample_rate,
-        hop_seconds=hop / log_mel.sample_rate,
     )
 
 
-def _renamed(name: str, classifier: str) -> str:
-    layer, variable = name.split("/")
-    return f"{classifier if layer == 'classifier' else layer}/{variable}"
-
-
-def apply(model: keras.Model, weights: Mapping[str, np.ndarray]) -> None:
-    """Give a YAMNet weights that were read.
+def rules_of(classifier: str) -> tuple[Rule, ...]:
+    """Return the rules of what `read` gives, whose layouts are ours already.
 
     Args:
-        model: Model whose layers with weights are all named in `weights`: a backbone,
-            with or without a dense layer "classifier" behind it.
-        weights: See `read`. What the model has no layer for is left out.
-
-    Raises:
-        InputError: A layer has no weights there, or they have other shapes. The model
-            is as it was.
+        classifier: str. Name of our dense layer behind the backbone.
     """
-    chosen = {}
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        values = [weights.get(f"{layer.name}/{part}") for part in ("kernel", "bias")]
-        shapes = [None if value is None else value.shape for value in values]
-        if shapes != [tuple(weight.shape) for weight in layer.weights]:
-            expected = ", ".join(str(tuple(weight.shape)) for weight in layer.weights)
-            raise InputError(
-                f"YAMNet's weights do not fit: the model's layer '{layer.name}' has "
-                f"weights of the shapes {expected}, published are "
-                f"{', '.join(str(shape or 'none') for shape in shapes)}. Give the "
-                "backbone yamnet at width 1."
-            )
-        chosen[layer.name] = values
-    for name, values in chosen.items():
-        model.get_layer(name).set_weights(values)
+    return (
+        Rule(r"(layer\w+/(?:kernel|bias))", r"\1"),
+        Rule(r"classifier/(kernel|bias)", rf"{classifier}/\1"),
+    )
 
 
 def _architecture() -> Iterator[tuple[str, str]]:
