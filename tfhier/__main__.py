@@ -288,7 +288,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     if args.command == "list":
         found = describe_kind(args.kind, args.experiments)
-        print(json.dumps(found, indent=2) if args.json else _columns(found))
+        if not args.json:
+            print(_columns(found))
+        elif args.kind == "weights":
+            from tfhier.pretrained import registry
+
+            print(json.dumps(registry.to_dict(), indent=2))
+        else:
+            print(json.dumps(found, indent=2))
     elif args.command == "describe":
         found = describe_experiment(args.name, args.experiments, args.profile)
         if args.json:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.pretrained import published
+from tests.pretrained import published, torch_writer
 from tests.pretrained.published import NETWORKS
 from tfhier import taxonomy
 from tfhier.backbones import BACKBONES
@@ -247,6 +247,43 @@ def renamed(tensors: dict, old: str, new: str) -> dict:
 def test_unknown_networks_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         panns.convert(change())
+
+
+@pytest.mark.parametrize("backbone", NETWORKS)
+def test_a_width_that_the_first_kernel_denies_is_refused_before_it_is_made(
+    backbone, monkeypatch
+):
+    tensors = state(backbone)
+    units = panns.NETWORKS[backbone].units * 20
+    tensors["fc1.weight"] = np.broadcast_to(np.float32(0), (units, units))
+    monkeypatch.setattr(panns.tagger, "build", None)
+    with pytest.raises(InputError, match=rf"{backbone}, .* in width: .* says 20, and"):
+        panns.convert(tensors, frontend="panns_16k")
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["panns_32k", "primates_8k"])
+def test_tensors_rounded_to_16_bits_are_known_by_the_name_of_the_front_end(kind, name):
+    tensors = {
+        each: values
+        if values.dtype.kind == "i"
+        else np.array(keras.ops.cast(keras.ops.cast(values, kind), "float32"))
+        for each, values in state(frontend=name).items()
+    }
+    assert name in panns.convert(tensors, frontend=name).notes[1]
+    with pytest.raises(InputError, match="name it as frontend"):
+        panns.convert(tensors)
+    other = {"panns_32k": "panns_16k", "primates_8k": "panns_8k"}[name]
+    with pytest.raises(InputError, match=f"is not {other}"):
+        panns.convert(tensors, frontend=other)
+
+
+def test_the_name_of_a_file_tells_what_its_tensors_do_not(tmp_path):
+    path = tmp_path / "Cnn14_DecisionLevelMax_mAP=0.385.pth"
+    torch_writer.write(path, state("cnn14"))
+    with pytest.raises(InputError, match="classifies every frame.*backbone=cnn14"):
+        panns.port(path)
+    assert "cnn14" in panns.port(path, backbone="cnn14").notes[0]
 
 
 def test_another_backbone_than_the_callers_is_refused():

@@ -112,6 +112,7 @@ def test_whose_a_file_is_follows_from_its_checksum(kind, tmp_path, monkeypatch):
     assert (ported.contract.licence, ported.contract.citation) == ("", "")
     monkeypatch.setitem(CHECKPOINTS, "own", replace(own, licence="mine"))
     ported = porting.port("panns", path, target)
+    assert "The file is own as published, by its checksum." in ported.notes
     assert ported.contract.licence == "mine"
     assert ported.contract.citation == known.citation
     assert contract.read(target) == ported.contract
@@ -425,6 +426,27 @@ def test_weights_of_another_network_are_refused_before_they_are_fetched(
     if "panns" in wanted["frontend"]:
         with pytest.raises(InputError, match=f"{name} is .*: --set frontend="):
             porting.find(name, frontend=wanted["frontend"])
+
+
+def test_what_is_no_weights_and_has_no_checksum_is_not_kept(tmp_path, monkeypatch):
+    """A log-in page in place of the file, say."""
+    name = "panns_cnn14_8k"
+    assert CHECKPOINTS[name].md5 is CHECKPOINTS[name].sha256 is None
+    monkeypatch.setenv("TFHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "data"))
+    path = tmp_path / "cache" / "weights" / CHECKPOINTS[name].filename
+    path.parent.mkdir(parents=True)
+    path.write_text("<html>log in</html>")
+    with pytest.raises(InputError, match="web page.*removed: run the same command"):
+        porting.find(name, frontend="panns_8k")
+    assert not path.exists()
+    by_hand = tmp_path / "data" / "weights" / CHECKPOINTS[name].filename
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_text("<html>log in</html>")
+    with pytest.raises(InputError, match="web page") as caught:
+        porting.find(name, frontend="panns_8k")
+    assert "removed" not in str(caught.value)
+    assert by_hand.exists()
 
 
 @pytest.mark.parametrize("each", CHECKPOINTS.values(), ids=CHECKPOINTS)

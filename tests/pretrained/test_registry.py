@@ -1,6 +1,6 @@
 """The registry of published weights."""
 
-import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +12,13 @@ from tfhier import taxonomy
 from tfhier.backbones import BACKBONES
 from tfhier.frontends import FRONTENDS
 from tfhier.pretrained import FAMILIES
-from tfhier.pretrained.registry import CHECKPOINTS, describe, of_checksum
+from tfhier.pretrained.registry import (
+    CHECKPOINTS,
+    describe,
+    is_verified,
+    recognise,
+    to_dict,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,12 +104,27 @@ def test_every_checkpoint_is_described():
 @pytest.mark.parametrize("each", CHECKPOINTS.values(), ids=CHECKPOINTS)
 def test_a_checkpoint_is_known_by_every_checksum_of_its_file(each):
     for digest in {each.md5, each.sha256, *each.editions} - {None}:
-        assert of_checksum(digest) is each
+        for sums in ({"sha256": digest, "md5": ""}, {"sha256": "", "md5": digest}):
+            found, note = recognise("renamed.pth", **sums)
+            assert found is each
+            assert note == f"The file is {each.name} as published, by its checksum."
 
 
-def test_other_checksums_are_no_checkpoints():
-    for content in (b"", b"mine"):
-        assert of_checksum(hashlib.sha256(content).hexdigest()) is None
+@pytest.mark.parametrize("each", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_another_file_of_a_published_name_is_told(each):
+    found, note = recognise(each.filename, sha256="1", md5="2")
+    assert found is None
+    assert ("NOT the published one" in note) == is_verified(each)
+    assert recognise("mine.pth", sha256="1", md5="2") == (
+        None, "The file is none whose checksum is known.",
+    )  # fmt: skip
+
+
+def test_programs_get_all_that_is_known():
+    found = json.loads(json.dumps(to_dict()))
+    assert list(found) == list(CHECKPOINTS)
+    assert found["panns_cnn14"]["md5"] == CHECKPOINTS["panns_cnn14"].md5
+    assert found["yamnet"]["url"].startswith("https://")
 
 
 def test_the_registry_is_light():

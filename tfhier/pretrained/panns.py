@@ -6,8 +6,8 @@ with PANNs' names and WideResNet28 besides. Which network it is, how wide, with 
 classes and behind which front end: all that follows from the tensors.
 
 Networks that differ in nothing with weights cannot be told apart. One of PANNs' has the
-tensors of CNN14, but classifies every frame and takes the maximum over time
-(Cnn14_DecisionLevelMax). It would be taken for CNN14.
+tensors of CNN14, but classifies every frame and takes the maximum over time: it is
+known by its file's name alone, Cnn14_DecisionLevelMax.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tfhier import tagger
+from tfhier.backbones.blocks import scaled
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
@@ -37,6 +38,7 @@ class _Network:
         blocks: Tuple of str. Published names of its blocks, all of them.
         kernel: str. Published name of its first kernel.
         size: int. Height and width of that.
+        channels: int. That kernel's, at width 1.
         units: int. Of the embedding at width 1.
         rules: Tuple of Rule. Of what lies between `bn0` and `fc1`.
     """
@@ -44,6 +46,7 @@ class _Network:
     blocks: tuple[str, ...]
     kernel: str
     size: int
+    channels: int
     units: int
     rules: tuple[Rule, ...]
 
@@ -71,15 +74,20 @@ _RESIDUAL_RULES = (
 )
 
 NETWORKS = {
-    "cnn6": _Network(_conv_blocks(4), "conv_block1.conv1.weight", 5, 512, _CONV_RULES),
-    "cnn10": _Network(_conv_blocks(4), "conv_block1.conv1.weight", 3, 512, _CONV_RULES),
+    "cnn6": _Network(
+        _conv_blocks(4), "conv_block1.conv1.weight", 5, 64, 512, _CONV_RULES
+    ),
+    "cnn10": _Network(
+        _conv_blocks(4), "conv_block1.conv1.weight", 3, 64, 512, _CONV_RULES
+    ),
     "cnn14": _Network(
-        _conv_blocks(6), "conv_block1.conv1.weight", 3, 2_048, _CONV_RULES
+        _conv_blocks(6), "conv_block1.conv1.weight", 3, 64, 2_048, _CONV_RULES
     ),
     "mobilenet_v1": _Network(
         tuple(f"features.{number}" for number in range(14)),
         "features.0.0.weight",
         3,
+        32,
         1_024,
         (
             *rules.convolution(r"features\.(?:0\.0|\d+\.4)"),
@@ -91,6 +99,7 @@ NETWORKS = {
         ("conv_block1", *_stages("resnet.layer", 4, 2), "conv_block_after1"),
         "conv_block1.conv1.weight",
         3,
+        64,
         2_048,
         (*_CONV_RULES, *_RESIDUAL_RULES),
     ),
@@ -98,6 +107,7 @@ NETWORKS = {
         _stages("layer", 3, 4),
         "conv1.weight",
         3,
+        32,
         128,
         (*rules.convolution("conv1"), *rules.norm("bn1"), *_RESIDUAL_RULES),
     ),
@@ -136,7 +146,17 @@ def architecture(tensors: Mapping[str, np.ndarray]) -> tuple[str, float, int]:
             "fc1.weight (units, channels) and fc_audioset.weight (classes, units). "
             f"Received: {' and '.join(str(shape or 'none') for shape in shapes)}"
         )
-    return backbone, shapes[0][1] / NETWORKS[backbone].units, shapes[1][0]
+    network = NETWORKS[backbone]
+    width = shapes[0][1] / network.units
+    # Before a network of that width is made: a small file can claim a giant.
+    channels = _shape(tensors, network.kernel)[0]
+    if channels != scaled(network.channels, width):
+        raise InputError(
+            f"The weights look like {backbone}, but contradict each other in width: "
+            f"fc1.weight says {width:g}, and {network.kernel} has {channels} of "
+            f"{network.channels} channels."
+        )
+    return backbone, width, shapes[1][0]
 
 
 def port(
@@ -157,8 +177,15 @@ def port(
         backbone, frontend, hop_length, taxonomy, softmax: As of `convert`.
 
     Raises:
-        InputError: The file cannot be read, or see `convert`.
+        InputError: The file cannot be read, is by its name another network with the
+            tensors of CNN14, or see `convert`.
     """
+    if "DecisionLevel" in Path(path).name and backbone is None:
+        raise InputError(
+            f"{path} is by its name a network that classifies every frame. It has the "
+            "tensors of CNN14 and another answer. If they are CNN14's after all, give "
+            "backbone=cnn14."
+        )
     return convert(
         torch_file.state_dict(path, prefix=prefix),
         backbone=backbone,

@@ -61,8 +61,11 @@ def port(
         )
     ported = convert(source, taxonomy=taxonomy, **options)
     digest = checksum(source, method="sha256")
-    origin = origin or registry.of_checksum(digest)
-    origin = origin or registry.of_checksum(checksum(source, method="md5"))
+    if origin is None:
+        origin, note = registry.recognise(
+            Path(source).name, digest, md5=checksum(source, method="md5")
+        )
+        ported = replace(ported, notes=(*ported.notes, note))
     promised = replace(
         ported.contract,
         source=f"{Path(source).name}, sha256 {digest}",
@@ -141,7 +144,19 @@ def find(name: str, *, frontend: str) -> Path:
     digest = checksum(source, method="sha256")[:12]
     target = cache_folder("ported") / f"{name}-{frontend}-{digest}-{_VERSION}.keras"
     if not _is_whole(target):
-        port(checkpoint.family, source, target, frontend=frontend, origin=checkpoint)
+        try:
+            port(
+                checkpoint.family, source, target, frontend=frontend, origin=checkpoint
+            )
+        except InputError as error:
+            is_ours = source.parent == cache_folder("weights")
+            if not is_ours or registry.is_verified(checkpoint):
+                raise
+            # Nothing else could tell a network's log-in page from the weights.
+            source.unlink()
+            raise InputError(
+                f"{error} What was downloaded is removed: run the same command again."
+            ) from None
     return target
 
 

@@ -17,7 +17,7 @@ Sources:
   waveform to scores, for TensorFlow Lite; its size and sum are quoted likewise.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,16 +203,32 @@ _ALL = (
 CHECKPOINTS: dict[str, Checkpoint] = {each.name: each for each in _ALL}
 
 
-def of_checksum(digest: str) -> Checkpoint | None:
-    """Return the checkpoint whose file has a checksum; None where none has.
+def recognise(filename: str, sha256: str, *, md5: str) -> tuple[Checkpoint | None, str]:
+    """Return which published checkpoint a file is, and a sentence on that.
 
     Args:
-        digest: str. Hexadecimal digits of an md5 or sha256 sum.
+        filename: str. Name of the file, which a published one may have lost.
+        sha256: str. Its sum in hexadecimal digits.
+        md5: str. Likewise.
+
+    Returns:
+        Tuple of the Checkpoint with these sums, None where none has, and the sentence.
     """
     for each in CHECKPOINTS.values():
-        if digest in (each.md5, each.sha256, *each.editions):
-            return each
-    return None
+        if {sha256, md5} & {each.md5, each.sha256, *each.editions} - {None}:
+            return each, f"The file is {each.name} as published, by its checksum."
+    for each in CHECKPOINTS.values():
+        if each.filename == filename and is_verified(each):
+            return None, (
+                f"The file is called as {each.name} but is NOT the published one: its "
+                "checksum is another. It may be damaged, or trained on."
+            )
+    return None, "The file is none whose checksum is known."
+
+
+def is_verified(checkpoint: Checkpoint) -> bool:
+    """Whether a checksum of the file is stated."""
+    return bool(checkpoint.md5 or checkpoint.sha256 or checkpoint.editions)
 
 
 def megabytes(checkpoint: Checkpoint) -> str:
@@ -238,3 +254,8 @@ def _checksums(checkpoint: Checkpoint) -> str:
     """Return which checksums of a file are stated, in words."""
     stated = [kind for kind in ("md5", "sha256") if getattr(checkpoint, kind)]
     return f"{' and '.join(stated) or 'no checksum'} stated"
+
+
+def to_dict() -> dict[str, dict]:
+    """Return all that is known of every checkpoint, for programs."""
+    return {name: asdict(each) for name, each in CHECKPOINTS.items()}
