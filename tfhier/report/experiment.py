@@ -126,6 +126,8 @@ def _settings(summary: dict) -> list[str]:
         "(marked)."
     )
     header = ["setting", "this experiment", original]
+    if not marked:  # twice the same says nothing
+        header, rows = header[:2], [row[:2] for row in rows]
     return [text(count), table(header, rows, kind="text", marked=marked)]
 
 

@@ -167,7 +167,7 @@ def decimals(value: float | None) -> str:
 def plain(value: object) -> str:
     """A setting as text: 1e-4 and 0.0001 alike, lists without brackets."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
+        return ", ".join(map(plain, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
