@@ -263,13 +263,13 @@ def test_undefined_macro_figures_are_called_so(tmp_path):
             "embedded",
             "embedded orchestra",
             "Trained and tested on the embedded orchestra, SYNTHETIC clips: not "
-            "comparable with the paper's figures",
+            "comparable with published figures",
         ),
         (
             "other",
             "my clips",
             "Trained and tested on 'my clips', a data set in OpenMIC-2018's layout: "
-            "not comparable with the paper's figures",
+            "not comparable with published figures",
         ),
         ("published", "OpenMIC-2018", None),
     ],

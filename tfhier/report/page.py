@@ -84,7 +84,7 @@ def page(
 def _banner(summary: dict) -> str:
     """What a reader must know before any figure; empty on the published data set."""
     made_on = summary["data"]
-    rest = "not comparable with the paper's figures"
+    rest = "not comparable with published figures"
     if made_on["kind"] == "published":
         return ""
     if made_on["kind"] == "embedded":
