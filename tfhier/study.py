@@ -60,37 +60,32 @@ class Options:
 def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     """Run experiments one after the other; return their summaries.
 
-    Experiments that need what the data does not have (precomputed features) are set
-    aside with a word, unless they were asked for alone.
+    Experiments that need what is not to be had (precomputed features, published
+    weights, another experiment that was set aside) are set aside with a word, unless
+    they were asked for alone.
 
     Raises:
         InputError: See the parts; nothing half-written is left behind.
     """
     changed = {n: override(e, options.changes) for n, e in experiments.items()}
     clips_of = _find_clips(list(changed.values()), options)
+    obstacles = _obstacles(changed, clips_of, options)
+    for name, obstacle in obstacles.items():
+        console.line("left out", f"{name}: {obstacle}")
+    if len(obstacles) == len(changed):
+        raise InputError(f"None of these experiments can be run. {obstacle}")
     jobs, summaries = {}, []
     cache: dict[tuple, bundles.Bundle] = {}
     for name, experiment in changed.items():
-        clips = clips_of[_source(experiment)]
-        lacking = _lacking(experiment, clips)
-        if lacking and len(experiments) > 1:
-            there = ", ".join(sorted(clips.features)) or "none"
-            console.line(
-                "left out",
-                f"{name}: {clips.name} has no {lacking} (features there: {there})",
-            )
+        if name in obstacles:
             continue
+        clips = clips_of[_source(experiment)]
         job = _job(name, experiment, experiments[name], clips, options, cache)
         _introduce(job)
         summary = sweep.run(job, fresh=options.fresh, test_only=options.test_only)
         jobs[name] = job
         summaries.append(summary)
         _conclude(job, summary)
-    if not jobs:
-        raise InputError(
-            f"{clips.name} has nothing that these experiments need. Choose features "
-            "that it has with --set features=NAME, or other experiments."
-        )
     _compare(jobs, summaries, options)
     return summaries
 
@@ -189,12 +184,53 @@ def _announce_stand_in(dataset: str, experiments: Sequence[Experiment]) -> None:
     console.line("", f"for the paper's data:  tfhier prepare {dataset}")
 
 
+def _obstacles(
+    experiments: Mapping[str, Experiment],
+    clips_of: Mapping[tuple, Clips],
+    options: Options,
+) -> dict[str, str]:
+    """Return why experiments cannot be run, by name; nothing for one asked for alone.
+
+    Weights are fetched here, for all, before the first experiment is trained.
+    """
+    if len(experiments) == 1:
+        return {}
+    found: dict[str, str] = {}
+    absent: dict[tuple, str] = {}
+    for name, experiment in experiments.items():
+        clips = clips_of[_source(experiment)]
+        chosen = experiment.profile(_profile(options, clips.kind))
+        wanted = chosen.pretrained, chosen.frontend
+        if chosen.pretrained and wanted not in absent:
+            try:
+                porting.find(chosen.pretrained, frontend=chosen.frontend)
+                absent[wanted] = ""
+            except InputError as error:
+                absent[wanted] = str(error)
+        gone = [each for each in chosen.initial if each in found]
+        reason = (
+            _lacking(chosen, clips)
+            or absent.get(wanted, "")
+            or (f"it starts from {', '.join(gone)}" if gone else "")
+        )
+        if reason:
+            found[name] = reason
+    return found
+
+
 def _lacking(experiment: Experiment, clips: Clips) -> str:
+    """Return what an experiment needs and clips do not have, in words."""
+    there = ", ".join(sorted(clips.features)) or "none"
     if experiment.features and experiment.features not in clips.features:
-        return f"features '{experiment.features}'"
-    if not experiment.features and clips.paths is None:
-        return "audio"
-    return ""
+        lacking = f"features '{experiment.features}'"
+    elif not experiment.features and clips.paths is None:
+        lacking = "audio"
+    else:
+        return ""
+    return (
+        f"{clips.name} has no {lacking} (features there: {there}; --set features=NAME "
+        "chooses others)"
+    )
 
 
 def _job(

@@ -570,6 +570,29 @@ def test_weights_that_do_not_fit_stop_all_before_anything_is_read_or_trained(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_experiments_whose_weights_cannot_be_had_are_set_aside(
+    data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("TFHIER_OFFLINE", "1")
+    monkeypatch.setenv("TFHIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFHIER_DATA", str(tmp_path / "none"))
+    plain = on_audio(data, epochs=1, pretrained="", frozen=False)
+    gone = plain.but(
+        pretrained="panns_cnn14_8k", backbone="cnn14", frontend="panns_8k", width=1.0
+    )
+    after = plain.but(initial=("gone",), backbone="cnn14", frontend="panns_8k")
+    experiments = {"gone": gone, "after": after, "plain": plain}
+    summaries = study_of(data, tmp_path / "output", experiments)
+    assert [summary["experiment"] for summary in summaries] == ["plain"]
+    told = capsys.readouterr().out
+    assert "left out gone: The weights panns_cnn14_8k are not there and TFH" in told
+    assert "left out after: it starts from gone" in told
+    with pytest.raises(InputError, match="None of these experiments can be run. it st"):
+        study_of(data, tmp_path / "output", {"gone": gone, "after": after})
+    with pytest.raises(InputError, match="The weights panns_cnn14_8k are not there"):
+        study_of(data, tmp_path / "output", {"gone": gone})
+
+
 def test_other_pretrained_weights_are_another_run(studied, data, tmp_path):
     experiments, output, _ = studied
     other = write_start(tmp_path / "other.keras", on_audio(data), seed=6)
