@@ -9,7 +9,7 @@ from sklearn.svm import LinearSVC
 
 from tests import tiny
 from tests.train import test_run as runs
-from tfhier import evaluate, metrics, tagger
+from tfhier import contract, evaluate, metrics, saved, tagger
 from tfhier.errors import InputError
 from tfhier.files import read_json
 from tfhier.train import run as training
@@ -143,7 +143,7 @@ def start(single, tmp_path_factory):
     model = keras.models.load_model(path)
     classifier = model.get_layer("body").get_layer("fine_classifier")
     classifier.set_weights([0 * weight for weight in classifier.get_weights()])
-    model.save(path)
+    saved.write(path, model, contract.read(path))
     return path
 
 

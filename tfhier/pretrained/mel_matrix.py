@@ -22,10 +22,10 @@ from tfhier.pretrained.torchlibrosa import REMEDY
 WINDOW_HOPS = 3.2
 SAMPLE_RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 # Largest difference, relative to the largest value: float32 and a margin; and where the
-# front end is named, enough for copies that were rounded to 16 bits (bfloat16 keeps 8:
-# 2^-9 of a value).
+# front end is named, enough for copies that were rounded to 16 bits (bfloat16 is
+# off by up to 2^-8 of a value).
 TOLERANCE = 1e-5
-NAMED_TOLERANCE = 2.5e-3
+NAMED_TOLERANCE = 2**-8
 
 
 def settings(
