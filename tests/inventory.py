@@ -30,6 +30,14 @@ from tfhier.taxonomy import Taxonomy
 
 Shape = tuple[int, ...]
 
+LOG_MEL = {
+    "sample_rate": 16_000,
+    "num_fft": 512,
+    "hop_length": 160,
+    "num_mels": 32,
+    "min_hertz": 50.0,
+    "max_hertz": 8_000.0,
+}
 TREE = Taxonomy.parse("fine,coarse\na,x\nb,x\nc,y\nd,y\ne,z\n")
 
 
@@ -154,12 +162,7 @@ LAYERS = (
     ),
     _layer(
         lambda: LogMel(
-            sample_rate=16_000,
-            num_fft=512,
-            hop_length=160,
-            num_mels=32,
-            min_hertz=50.0,
-            max_hertz=8_000.0,
+            **LOG_MEL,
             window_length=400,
         ),
         inputs=((1_700,),),
@@ -168,12 +171,7 @@ LAYERS = (
     ),
     _layer(
         lambda: LogMel(
-            sample_rate=16_000,
-            num_fft=512,
-            hop_length=160,
-            num_mels=32,
-            min_hertz=50.0,
-            max_hertz=8_000.0,
+            **LOG_MEL,
             window_length=400,
             transform="convolution",
         ),
@@ -184,12 +182,7 @@ LAYERS = (
     ),
     _layer(
         lambda: LogMel(
-            sample_rate=16_000,
-            num_fft=512,
-            hop_length=160,
-            num_mels=32,
-            min_hertz=50.0,
-            max_hertz=8_000.0,
+            **LOG_MEL,
             window_length=400,
             exponent=1,
             offset=1e-3,

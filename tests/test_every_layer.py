@@ -182,12 +182,7 @@ def test_a_clip_does_not_depend_on_its_neighbours(case, own_gain, rng):
 def test_blocks_convert_to_tflite_with_built_in_operations(transform, rng):
     waveform = keras.Input((4_000,), batch_size=1)
     front_end = LogMel(
-        sample_rate=16_000,
-        num_fft=512,
-        hop_length=160,
-        num_mels=32,
-        min_hertz=50.0,
-        max_hertz=8_000.0,
+        **inventory.LOG_MEL,
         transform=transform,
     )
     embedding = keras.ops.mean(front_end(waveform), axis=1) / 50

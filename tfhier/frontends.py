@@ -80,6 +80,13 @@ def build(name: str) -> LogMel:
     return LogMel(name="log_mel", **FRONTENDS[name])
 
 
+def settings_of(frontend: LogMel) -> dict:
+    """Return what a front end computes, whatever it is called; defaults included."""
+    foreign = ("name", "dtype", "trainable")
+    config = frontend.get_config()
+    return {name: value for name, value in config.items() if name not in foreign}
+
+
 def describe() -> dict[str, str]:
     """Return a sentence on every front end."""
     return {

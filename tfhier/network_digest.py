@@ -4,12 +4,12 @@ import hashlib
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 
+from tfhier.contract import DAMAGE
 from tfhier.errors import InputError
 
 # What a config says of the session and not of the network.
@@ -41,9 +41,7 @@ def network_digest(path: Path) -> str:
             config = json.loads(archive.read("config.json"))
     except FileNotFoundError:
         raise InputError(f"There is no model {path}.") from None
-    except (
-        OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error
-    ) as error:  # fmt: skip
+    except (*DAMAGE, KeyError, ValueError) as error:
         raise InputError(
             f"{path} is no usable Keras model ({error}). Copy or train it again."
         ) from None

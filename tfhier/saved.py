@@ -1,7 +1,5 @@
 """Saved taggers: loaded with a check, and begun from by others."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import replacing
-from tfhier.layers import LogMel
 from tfhier.taxonomy import Taxonomy
 
 
@@ -52,8 +49,7 @@ def read(path: Path) -> keras.Model:
     try:
         model = keras.models.load_model(path)
     except (
-        ValueError, OSError, KeyError, TypeError, AttributeError, EOFError,
-        NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+        *contract.DAMAGE, ValueError, KeyError, TypeError, AttributeError
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Copy or "
@@ -90,10 +86,7 @@ def start_from(
         )
     for name, path in zip(names, paths, strict=True):
         model = read(path)
-        heard = _settings(tagger.frontend_of(model))
-        if not experiment.features and heard != _settings(
-            frontends.build(experiment.frontend)
-        ):
+        if not experiment.features and not _hears(model, experiment.frontend):
             raise InputError(
                 f"{path} has another front end than {experiment.frontend}. Start from "
                 "a model of the same front end, or --set frontend=..."
@@ -129,14 +122,11 @@ def _copy(source: keras.Model, target: keras.Model, path: Path, what: str) -> No
         layer.set_weights(theirs[layer.name].get_weights())
 
 
-def _settings(frontend: LogMel | None) -> dict:
-    """Return what a front end computes, whatever it is called."""
-    config = {} if frontend is None else frontend.get_config()
-    return {
-        name: value
-        for name, value in config.items()
-        if name not in ("name", "dtype", "trainable")
-    }
+def _hears(model: keras.Model, name: str) -> bool:
+    """Whether a tagger's front end computes what the one of a name does."""
+    own = tagger.frontend_of(model)
+    wanted = frontends.settings_of(frontends.build(name))
+    return own is not None and frontends.settings_of(own) == wanted
 
 
 def check_loadable(model: keras.Model) -> None:

@@ -69,7 +69,8 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
     """
     changed = {n: override(e, options.changes) for n, e in experiments.items()}
     clips_of = _find_clips(list(changed.values()), options)
-    obstacles = _obstacles(changed, clips_of, options)
+    starts: dict[tuple, Path] = {}
+    obstacles = _obstacles(changed, clips_of, options, starts)
     for name, obstacle in obstacles.items():
         console.line("left out", f"{name}: {obstacle}")
     if len(obstacles) == len(changed):
@@ -80,7 +81,7 @@ def run(experiments: Mapping[str, Experiment], options: Options) -> list[dict]:
         if name in obstacles:
             continue
         clips = clips_of[_source(experiment)]
-        job = _job(name, experiment, experiments[name], clips, options, cache)
+        job = _job(name, experiment, experiments[name], clips, options, cache, starts)
         _introduce(job)
         summary = sweep.run(job, fresh=options.fresh, test_only=options.test_only)
         jobs[name] = job
@@ -188,10 +189,11 @@ def _obstacles(
     experiments: Mapping[str, Experiment],
     clips_of: Mapping[tuple, Clips],
     options: Options,
+    starts: dict[tuple, Path],
 ) -> dict[str, str]:
     """Return why experiments cannot be run, by name; nothing for one asked for alone.
 
-    Weights are fetched here, for all, before the first experiment is trained.
+    Weights are found here, for all, before the first experiment is trained.
     """
     if len(experiments) == 1:
         return {}
@@ -203,8 +205,7 @@ def _obstacles(
         wanted = chosen.pretrained, chosen.frontend
         if chosen.pretrained and wanted not in absent:
             try:
-                porting.find(chosen.pretrained, frontend=chosen.frontend)
-                absent[wanted] = ""
+                _start(chosen, starts)
             except InputError as error:
                 absent[wanted] = str(error)
         gone = [each for each in chosen.initial if each in found]
@@ -216,6 +217,18 @@ def _obstacles(
         if reason:
             found[name] = reason
     return found
+
+
+def _start(experiment: Experiment, starts: dict[tuple, Path]) -> Path | None:
+    """Return the saved tagger that `pretrained` names, found once a command.
+
+    Raises:
+        InputError: The weights cannot be had.
+    """
+    wanted = experiment.pretrained, experiment.frontend
+    if experiment.pretrained and wanted not in starts:
+        starts[wanted] = porting.find(wanted[0], frontend=wanted[1])
+    return starts.get(wanted)
 
 
 def _lacking(experiment: Experiment, clips: Clips) -> str:
@@ -240,6 +253,7 @@ def _job(
     clips: Clips,
     options: Options,
     cache: dict[tuple, bundles.Bundle],
+    starts: dict[tuple, Path],
 ) -> Job:
     profile = _profile(options, clips.kind)
     chosen = experiment.profile(profile)
@@ -260,12 +274,10 @@ def _job(
         cache[key] = bundles.build(
             clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
         )
-    bundle, start = cache[key], None
-    if chosen.pretrained:
-        start = porting.find(chosen.pretrained, frontend=chosen.frontend)
-        if all(setting.embeds_once for setting in chosen.runs()):
-            embedded = Embeddings(start, bundle.source)
-            bundle = dataclasses.replace(bundle, embedded=embedded)
+    bundle, start = cache[key], _start(chosen, starts)
+    if start and all(setting.embeds_once for setting in chosen.runs()):
+        embedded = Embeddings(start, bundle.source)
+        bundle = dataclasses.replace(bundle, embedded=embedded)
     return Job(
         name=name,
         profile=profile,

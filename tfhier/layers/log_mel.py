@@ -131,9 +131,8 @@ class LogMel(keras.layers.Layer):
             bank = np.round(bank / step) * step
         # The loudest bin may lie outside all bands.
         inside = np.arange(len(bank)) if eight_bit else np.flatnonzero(bank.any(axis=1))
-        self._first_bin = int(inside[0])
         # Bins outside all bands are not needed.
-        self._bins = slice(self._first_bin, int(inside[-1]) + 1)
+        self._bins = slice(int(inside[0]), int(inside[-1]) + 1)
         self._bank = bank[self._bins]  # (bins, mels)
         self._window = self._frame_window()
         if transform == "convolution":
@@ -188,7 +187,7 @@ class LogMel(keras.layers.Layer):
     @property
     def first_bin(self) -> int:
         """DFT bin of the first that `power` gives."""
-        return self._first_bin
+        return self._bins.start
 
     def power(self, waveform):
         """Return the power spectrum (batch, frames, bins) of the bins inside bands."""

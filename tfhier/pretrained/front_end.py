@@ -62,10 +62,10 @@ def name_of(log_mel: LogMel) -> str:
 
 
 def _without_hop(log_mel: LogMel) -> dict:
-    """Return what a front end computes of a frame, defaults included."""
-    foreign = ("name", "dtype", "trainable", "hop_length")
-    config = log_mel.get_config()
-    return {name: value for name, value in config.items() if name not in foreign}
+    """Return what a front end computes of a frame."""
+    settings = frontends.settings_of(log_mel)
+    del settings["hop_length"]
+    return settings
 
 
 def _sentence(log_mel: LogMel, name: str | None, hop_length: int | None) -> str:
