@@ -435,7 +435,7 @@ def job_of(data, experiment, tmp_path, **options):
     """The job that a study makes of an experiment."""
     options = study.Options(data=str(data), output=tmp_path, **options)
     clips = study.data.find_clips(experiment.dataset, options.data)
-    return study._job("lone", experiment, experiment, clips, options, {})
+    return study._job("lone", experiment, experiment, clips, options, {}, {})
 
 
 @pytest.mark.parametrize(
