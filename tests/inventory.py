@@ -19,6 +19,7 @@ from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
     LogMel,
+    MatmulConv2D,
     PadFrames,
     Patches,
     ResidualAttention,
@@ -192,6 +193,12 @@ LAYERS = (
         inputs=((1_700,),),
         outputs=((9, 32),),
         num_trained=0,
+    ),
+    _layer(
+        lambda: MatmulConv2D(5, (3, 2), padding="same"),
+        inputs=((6, 4, 3),),
+        outputs=((6, 4, 5),),
+        num_trained=3 * 2 * 3 * 5 + 5,
     ),
     _layer(lambda: PadFrames(5), inputs=((3, 4),), outputs=((5, 4),), num_trained=0),
     _layer(

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 
 from keras import layers, ops
 
-from tfhier.layers import PadFrames
+from tfhier.layers import MatmulConv2D, PadFrames
 
 INITIALIZER = "glorot_uniform"
+# Channels from which `MatmulConv2D` is the faster convolution on a CPU.
+_MANY_CHANNELS = 1_024
 
 
 def scaled(units: int, width: float) -> int:
@@ -33,15 +35,15 @@ def convolution(
     initializer=INITIALIZER,
 ) -> layers.Conv2D:
     """Return a convolution without bias."""
-    return layers.Conv2D(
-        units,
-        kernel,
-        strides=stride,
-        padding=padding,
-        use_bias=False,
-        kernel_initializer=initializer,
-        name=name,
-    )
+    settings = {
+        "padding": padding,
+        "use_bias": False,
+        "kernel_initializer": initializer,
+        "name": name,
+    }
+    if units >= _MANY_CHANNELS and kernel > 1 and stride == 1:
+        return MatmulConv2D(units, kernel, **settings)
+    return layers.Conv2D(units, kernel, strides=stride, **settings)
 
 
 def enter(log_mel, *, min_frames: int, augment: Callable | None):

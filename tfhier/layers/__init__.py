@@ -3,6 +3,7 @@
 from tfhier.layers.grouped_average_pool import GroupedAveragePool
 from tfhier.layers.grouped_max_pool import GroupedMaxPool
 from tfhier.layers.log_mel import LogMel
+from tfhier.layers.matmul_conv2d import MatmulConv2D
 from tfhier.layers.pad_frames import PadFrames
 from tfhier.layers.patches import Patches
 from tfhier.layers.residual_attention import ResidualAttention
@@ -14,6 +15,7 @@ __all__ = [
     "GroupedAveragePool",
     "GroupedMaxPool",
     "LogMel",
+    "MatmulConv2D",
     "PadFrames",
     "Patches",
     "ResidualAttention",
