@@ -257,3 +257,14 @@ gibbons_yamnet = gibbons_cnn10.but(
     hidden_dropout=0.5,
     small={name: value for name, value in _paper.small.items() if name != "width"},
 )
+gibbons_yamnet_unfrozen = gibbons_yamnet.but(
+    row="YAMNet, trained on",
+    frozen=False,
+    spec_augment=True,
+    backbone_rate=0.1,
+)
+gibbons_yamnet_scratch = gibbons_yamnet_unfrozen.but(
+    row="YAMNet's network from scratch",
+    pretrained="",
+    backbone_rate=1.0,
+)
