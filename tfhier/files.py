@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tfhier import console
 from tfhier.errors import InputError
 
 # A temporary folder this old belongs to nobody any more.
@@ -187,7 +188,8 @@ def locked(path: str | Path, *, task: str, wait: bool = False) -> Iterator[None]
     Args:
         path: str or Path of the lock file.
         task: str. What the holder does, for the message: "training openmic_gmp".
-        wait: bool. Whether to wait for another process, where its work is ours too.
+        wait: bool. Whether to wait for another process and say so, where its work is
+            ours too.
 
     Raises:
         InputError: Another process holds it, and it is not waited for.
@@ -196,10 +198,13 @@ def locked(path: str | Path, *, task: str, wait: bool = False) -> Iterator[None]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(
-                f"Another process is {task} ({path.parent} is locked). Wait for it, or "
-                "stop it first."
-            ) from None
+            if not wait:
+                raise InputError(
+                    f"Another process is {task} ({path.parent} is locked). Wait for "
+                    "it, or stop it first."
+                ) from None
+            console.line("waiting", f"for another process, which is {task}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -5,6 +5,8 @@ import http.server
 import os
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,14 +238,19 @@ def test_an_edition_counts_as_the_file(server, by_hand):
         locate(checkpoint)
 
 
-def test_two_processes_do_not_download_into_one_file(server, cached):
+def test_a_second_process_waits_for_the_first_and_takes_its_file(
+    server, cached, capsys
+):
     cached.parent.mkdir(parents=True)
-    with (
-        locked(cached.with_name(".tiny.lock"), task="downloading tiny"),
-        pytest.raises(InputError, match="Another process is downloading tiny"),
-    ):
-        locate(published(server, "good"))
-    assert os.listdir(cached.parent) == [".tiny.lock"]
+    checkpoint = published(server, "gone")
+    with ThreadPoolExecutor() as pool:
+        with locked(cached.with_name(".tiny.lock"), task="downloading tiny"):
+            second = pool.submit(locate, checkpoint)
+            while "waiting" not in capsys.readouterr().out and not second.done():
+                time.sleep(0.01)
+            assert os.listdir(cached.parent) == [".tiny.lock"]
+            cached.write_bytes(CONTENT)
+        assert second.result() == cached
 
 
 @pytest.mark.skipif(not YAMNET.is_file(), reason="there is no YAMNet beside the tree")

@@ -43,13 +43,15 @@ def locate(checkpoint: Checkpoint) -> Path:
             f"downloads. Unset it, or fetch {checkpoint.url} elsewhere and put it at "
             f"{cached}."
         )
-    console.line(
-        "weights",
-        f"{checkpoint.name}: {checkpoint.filename}, {megabytes(checkpoint)}, licence "
-        f"{checkpoint.licence}",
-    )
     lock = cached.with_name(f".{checkpoint.name}.lock")
-    with locked(lock, task=f"downloading {checkpoint.name}"):
+    with locked(lock, task=f"downloading {checkpoint.name}", wait=True):
+        if cached.is_file():  # the other process was successful
+            return _checked(checkpoint, cached)
+        console.line(
+            "weights",
+            f"{checkpoint.name}: {checkpoint.filename}, {megabytes(checkpoint)}, "
+            f"licence {checkpoint.licence}",
+        )
         return _download(checkpoint, cached)
 
 
