@@ -56,15 +56,32 @@ def test_averages_of_audio_are_of_its_log_mel(data):
     np.testing.assert_allclose(found[40], log_mel.mean(axis=0), rtol=1e-4)
 
 
-def test_each_label_is_a_regression_on_its_observed_training_clips(data):
+@pytest.mark.parametrize("shape", [(6,), (3, 6)])
+def test_averages_of_embeddings_are_means_over_their_frames(data, shape, rng):
+    bundle, _ = prepared(data)
+    values = rng.normal(size=(len(bundle.clips), *shape)).astype(np.float32)
+    embedded = dataclasses.replace(bundle, embedded=Features(values))
+    found = yardstick.time_averages(embedded, None)
+    assert list(found) == [yardstick.MEANS, yardstick.DEVIATIONS, yardstick.EMBEDDINGS]
+    expected = values.reshape(len(values), -1, 6).mean(axis=1)
+    np.testing.assert_allclose(found[yardstick.EMBEDDINGS], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("one_scale", [False, True])
+def test_each_label_is_a_regression_on_its_observed_training_clips(data, one_scale):
     bundle, parts = prepared(data)
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
-    found = yardstick.logistic_regression(bundle, parts, averages, Experiment())
+    averages = averages * np.linspace(0.1, 1.0, averages.shape[1])
+    found = yardstick.logistic_regression(
+        bundle, parts, averages, Experiment(), one_scale=one_scale
+    )
     targets, observed = bundle.labellings["fine"]
     for column, label in enumerate(tiny.LABELS):
         train = (parts == "train") & observed[:, column]
         test = (parts == "test") & observed[:, column]
         scaler = StandardScaler().fit(averages[train])
+        if one_scale:
+            scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()))
         model = LogisticRegression(max_iter=1000)
         model.fit(scaler.transform(averages[train]), targets[train, column] > 0)
         scores = model.predict_proba(scaler.transform(averages[test]))[:, 1]
@@ -94,9 +111,8 @@ def test_a_label_seen_one_way_only_gets_its_share(data):
     targets[train & observed[:, 0], 0] = 1.0
     observed[train, 1] = False
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
-    models = yardstick._fit(
-        averages[train], bundle.labellings["fine"], np.flatnonzero(train)
-    )
+    labelling = targets[train], observed[train]
+    models = yardstick._fit(averages[train], labelling, one_scale=False)
     assert models[0](averages[:3]).tolist() == [1.0] * 3
     assert models[1](averages[:3]).tolist() == [0.5] * 3
     assert 0 < models[2](averages[:3]).min() < 1

@@ -71,6 +71,9 @@ def _add_port(porting: argparse.ArgumentParser) -> None:
     )
     porting.add_argument("--prefix", help="which network of several: net_swa")
     porting.add_argument(
+        "--classifier", metavar="NAME", help="its last layer, if not fc_audioset"
+    )
+    porting.add_argument(
         "--softmax", action="store_true", help="the classes exclude each other"
     )
 
@@ -238,6 +241,7 @@ def port_weights(args: argparse.Namespace) -> None:
         args.source,
         args.target,
         prefix=args.prefix,
+        classifier=args.classifier,
         taxonomy=taxonomy,
         backbone=args.backbone,
         frontend=args.frontend,

@@ -1,13 +1,12 @@
 """The yardsticks: logistic regression on averages over time.
 
-A tagger that does not beat it has learned nothing that a spectrum's average does not
-tell.
+A tagger that does not beat those on log-mels has learned nothing that a spectrum's
+average does not tell; one on a frozen backbone that does not beat that on embeddings,
+nothing that a regression does not find in them.
 """
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from tfhier import evaluate, thresholds
@@ -19,6 +18,7 @@ from tfhier.taxonomy import Labelling
 # What the regressions see; also what they are called in tables.
 MEANS = "regression on means"
 DEVIATIONS = "regression on means, stds"
+EMBEDDINGS = "regression on embeddings"
 _BATCH_SIZE = 32
 
 
@@ -33,12 +33,16 @@ def time_averages(bundle: Bundle, frontend: LogMel | None) -> dict[str, np.ndarr
         Dict of float32 arrays: under `MEANS` (clips, units) the mean over time of each
         log-mel band or feature, or the features themselves if they have no time axis;
         under `DEVIATIONS`, where there is one, (clips, 2 * units) with the standard
-        deviation over time beside each mean.
+        deviation over time beside each mean; under `EMBEDDINGS`, where a frozen
+        backbone has embedded the clips, (clips, units) the mean embedding.
     """
-    batches = []
+    batches, embeddings = [], []
     starts = range(0, len(bundle.clips), _BATCH_SIZE)
-    for start in tqdm(starts, desc="logistic regression", disable=None, leave=False):
+    for start in tqdm(starts, desc="averages", disable=None, leave=False):
         rows = np.arange(start, min(start + _BATCH_SIZE, len(bundle.clips)))
+        if bundle.embedded is not None:
+            found = bundle.embedded.fetch(rows)
+            embeddings.append(found.mean(axis=1) if found.ndim == 3 else found)
         frames = bundle.source.fetch(rows)
         if frontend is not None:
             frames = np.asarray(frontend(frames))
@@ -48,19 +52,32 @@ def time_averages(bundle: Bundle, frontend: LogMel | None) -> dict[str, np.ndarr
     averages = np.concatenate(batches)
     if bundle.feature_shape is not None and len(bundle.feature_shape) == 1:
         return {MEANS: averages}
-    return {MEANS: averages[:, : averages.shape[1] // 2], DEVIATIONS: averages}
+    means = averages[:, : averages.shape[1] // 2]
+    embedded = {EMBEDDINGS: np.concatenate(embeddings)} if embeddings else {}
+    return {MEANS: means, DEVIATIONS: averages, **embedded}
 
 
 def logistic_regression(
-    bundle: Bundle, parts: np.ndarray, averages: np.ndarray, experiment: Experiment
+    bundle: Bundle,
+    parts: np.ndarray,
+    averages: np.ndarray,
+    experiment: Experiment,
+    *,
+    one_scale: bool = False,
 ) -> dict[str, dict[str, dict]]:
     """Fit one regression a label on observed training clips and evaluate all levels.
+
+    What it sees is centred and divided by its standard deviation, and regularised with
+    scikit-learn's C = 1.
 
     Args:
         bundle: Bundle.
         parts: str array (clips,), see `Bundle.deal`.
         averages: float array (clips, units), see `time_averages`.
         experiment: Experiment. Its `selection` says which clips fit the thresholds.
+        one_scale: bool. Whether one standard deviation, the root mean square over
+            units, divides all: for embeddings, whose weak units are better left weak
+            (85.7 against 82.8 % on ESC-50 with YAMNet). Defaults to False.
 
     Returns:
         Dict with `test` and, where the full truth is known, `test_truth`: level ->
@@ -70,7 +87,8 @@ def logistic_regression(
     choosing = evaluate.selection_rows(experiment, parts)
     scores, fitted = {}, {}
     for level, (targets, observed) in bundle.labellings.items():
-        models = _fit(averages[training], (targets, observed), training)
+        labelling = targets[training], observed[training]
+        models = _fit(averages[training], labelling, one_scale=one_scale)
         scores[level] = np.stack([model(averages[test]) for model in models], axis=1)
         fitted[level] = np.full(targets.shape[1], thresholds.DEFAULT)
         if choosing.size:
@@ -87,19 +105,23 @@ def logistic_regression(
     }
 
 
-def _fit(inputs: np.ndarray, labelling: Labelling, rows: np.ndarray) -> list:
+def _fit(inputs: np.ndarray, labelling: Labelling, *, one_scale: bool) -> list:
     """Return one function a label: inputs (clips, units) -> probabilities (clips,)."""
-    targets, observed = (table[rows] for table in labelling)
+    targets, observed = labelling
     return [
-        _fit_label(inputs[seen], targets[seen, label] > 0)
+        _fit_label(inputs[seen], targets[seen, label] > 0, one_scale=one_scale)
         for label, seen in enumerate(observed.T)
     ]
 
 
-def _fit_label(inputs: np.ndarray, positive: np.ndarray):
+def _fit_label(inputs: np.ndarray, positive: np.ndarray, *, one_scale: bool):
     if not positive.size or positive.all() or not positive.any():
         share = float(positive.mean()) if positive.size else 0.5
         return lambda unseen: np.full(len(unseen), share)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(inputs, positive)
-    return lambda unseen: model.predict_proba(unseen)[:, 1]
+    center, scale = inputs.mean(axis=0), inputs.std(axis=0)
+    if one_scale:
+        scale = np.sqrt(np.mean(scale**2))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    model = LogisticRegression(max_iter=1000)
+    model.fit((inputs - center) / scale, positive)
+    return lambda unseen: model.predict_proba((unseen - center) / scale)[:, 1]

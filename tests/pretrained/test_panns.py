@@ -94,6 +94,62 @@ def test_the_tagger_is_saved_and_loaded(rng, tmp_path):
     )
 
 
+def classifier(ported: Ported) -> list[np.ndarray]:
+    (level,) = ported.contract.taxonomy.levels
+    return body(ported).get_layer(f"{level}_classifier").get_weights()
+
+
+def trained_on(name: str, units: int) -> dict[str, np.ndarray]:
+    """A last layer of three classes, whose biases count them."""
+    return {
+        f"{name}.weight": np.full((3, units), 0.5),
+        f"{name}.bias": np.arange(3.0),
+    }
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_a_network_that_was_trained_on_keeps_its_own_classifier(is_wrapped):
+    plain = state()
+    base = {f"base.{name}" if is_wrapped else name: plain[name] for name in plain}
+    units = plain["fc_audioset.weight"].shape[1]
+    ported = panns.convert(base | trained_on("fc_transfer", units))
+    kernel, bias = classifier(ported)
+    np.testing.assert_array_equal(kernel, np.full((units, 3), 0.5))
+    np.testing.assert_array_equal(bias, [0.0, 1.0, 2.0])
+    replaced = [s.name for s in ported.skipped if "fc_transfer replaces" in s.reason]
+    start = "base." if is_wrapped else ""
+    assert replaced == [f"{start}fc_audioset.weight", f"{start}fc_audioset.bias"]
+    assert "if these do, give softmax" in " ".join(ported.notes)
+    expected = published.body("cnn6").get_layer("fc1").get_weights()
+    np.testing.assert_array_equal(
+        body(ported).get_layer("fc1").get_weights()[0], expected[0]
+    )
+
+
+def test_a_last_layer_of_another_name_is_given(tmp_path):
+    plain = without(state(), "fc_audioset.")
+    tensors = plain | trained_on("fc_out", plain["fc1.weight"].shape[0])
+    path = tmp_path / "tuned.pth"
+    torch_writer.write(path, {f"model.{name}": tensors[name] for name in tensors})
+    ported = panns.port(path, classifier="fc_out", softmax=True)
+    np.testing.assert_array_equal(classifier(ported)[1], [0.0, 1.0, 2.0])
+    with pytest.raises(InputError, match="A last layer of another name"):
+        panns.port(path)
+
+
+def test_what_lies_beside_the_network_is_named(tmp_path):
+    tensors = {f"net.{name}": tensor for name, tensor in state().items()}
+    beside = {"loss.weight": np.ones(3), "metric.count": np.ones(1)}
+    path = tmp_path / "last.ckpt"
+    torch_writer.write(
+        path, {"pytorch-lightning_version": "2", "state_dict": tensors | beside}
+    )
+    ported = panns.port(path)
+    reasons = {skipped.name: skipped.reason for skipped in ported.skipped}
+    assert set(beside) <= set(reasons)
+    assert {reasons[name] for name in beside} == {"beside the network"}
+
+
 def test_softmax_lets_classes_exclude_each_other(rng):
     sums = [
         panns.convert(state(), softmax=softmax)
@@ -209,8 +265,8 @@ def renamed(tensors: dict, old: str, new: str) -> dict:
     [
         (lambda: {}, "none of the networks cnn6, cnn10, .*wide_resnet28.* 0 tensors"),
         (
-            lambda: {"encoder.weight": np.ones(2)},
-            "of encoder.weight; first kernel: none",
+            lambda: {"encoder.weight": np.ones(2), "loss.weight": np.ones(2)},
+            "of encoder.weight, .*; first kernel: none.* as prefix; .*: encoder, loss$",
         ),
         # ResNet38 has more blocks, LeeNet11 convolutions over one axis.
         (
@@ -234,8 +290,8 @@ def renamed(tensors: dict, old: str, new: str) -> dict:
             "none of the networks",
         ),
         (
-            lambda: renamed(state(), "fc_audioset", "fc_transfer"),
-            r"look like cnn6, .* and none",
+            lambda: renamed(state(), "fc_audioset", "fc_out"),
+            r"look like cnn6, .* and none.*given as classifier",
         ),
         (
             lambda: state() | {"fc1.weight": np.ones(3)},

@@ -260,6 +260,9 @@ def test_one_of_two_networks_is_chosen_by_its_prefix(save, rng):
     assert_same(torch_file.state_dict(path, prefix="net"), net)
     assert_same(torch_file.state_dict(path, prefix="net_swa"), average)
     assert_same(torch_file.state_dict(path, prefix="net_swa."), average)
+    read = torch_file.network(path, prefix="net_swa")
+    assert_same(read.tensors, average)
+    assert read.beside == (*(f"net.{name}" for name in net), "mel.window")
     with pytest.raises(InputError, match=r"'swa\.'\. .*: net, net_swa, mel\."):
         torch_file.state_dict(path, prefix="swa")
 
@@ -270,6 +273,8 @@ def test_the_only_network_of_a_lightning_module(save, rng):
     beside = {"mel.window": np.ones(4)}
     lightning = {"pytorch-lightning_version": "1.5", "hyper_parameters": {}}
     assert_same(torch_file.state_dict(save(named)), net)
+    other = {f"model.{name}": array for name, array in net.items()}
+    assert_same(torch_file.state_dict(save(other)), net)
     path = save(lightning | {"state_dict": named | beside})
     assert_same(torch_file.state_dict(path), net)
     # Elsewhere a part called net may be one of several of the same network.

@@ -286,9 +286,9 @@ def fits(monkeypatch) -> list:
     calls = []
     original = sweep.yardstick.logistic_regression
 
-    def record(*arguments):
+    def record(*arguments, **settings):
         calls.append(0)
-        return original(*arguments)
+        return original(*arguments, **settings)
 
     monkeypatch.setattr(sweep.yardstick, "logistic_regression", record)
     return calls
@@ -315,9 +315,23 @@ def test_the_yardstick_is_worked_out_once_a_folder(data, tmp_path, monkeypatch):
     assert len(calls) == 6
 
 
+def test_experiments_of_a_table_share_the_yardstick(data, tmp_path, monkeypatch):
+    calls = fits(monkeypatch)
+    damaged = tmp_path / "a" / "yardstick.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{", encoding="utf-8")
+    first, second = (make_job(data, tmp_path / name) for name in ("b", "c"))
+    sweep._yardsticks(first, first.experiment)
+    sweep._yardsticks(second, second.experiment.but(head="gap"))
+    assert len(calls) == 2
+    files = [job.folder / "yardstick.json" for job in (first, second)]
+    assert read_json(files[0]) == read_json(files[1])
+
+
 def test_the_yardstick_of_folds_is_of_the_same_deals(data, tmp_path, monkeypatch):
     calls = fits(monkeypatch)
-    job = make_job(data, tmp_path, tiny.on_features(data, num_folds=2, seeds=(0, 1)))
+    experiment = tiny.on_features(data, num_folds=2, seeds=(0, 1))
+    job = make_job(data, tmp_path / "results", experiment)
     found = sweep._yardsticks(job, job.experiment)
     assert len(calls) == 8
     assert found[yardstick.MEANS]["test"]["fine"]["mAP"]["std"] > 0

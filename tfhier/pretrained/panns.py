@@ -13,7 +13,7 @@ known by its file's name alone, Cnn14_DecisionLevelMax.
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,15 @@ from tfhier.experiment import Experiment
 from tfhier.layers import LogMel
 from tfhier.pretrained import front_end, labels, rules, torch_file, torchlibrosa
 from tfhier.pretrained.ported import Ported
-from tfhier.pretrained.rules import Rule
+from tfhier.pretrained.rules import Rule, Skipped
 from tfhier.taxonomy import Taxonomy
+
+
+_CLASSIFIER = "fc_audioset"
+# What the published code for transfer learning (panns_transfer_to_gtzan) calls its own
+# classifier, and PANNs' network below it.
+_TRANSFERRED = "fc_transfer"
+_BASE = "base."
 
 
 @dataclass(frozen=True)
@@ -131,20 +138,23 @@ def architecture(tensors: Mapping[str, np.ndarray]) -> tuple[str, float, int]:
     ]
     if not alike:
         names = ", ".join(sorted(blocks) or list(tensors)[:12])
+        parts = ", ".join({name.partition(".")[0]: 0 for name in tensors})
         kernels = {network.kernel for network in NETWORKS.values()}
         first = [f"{name} {tensors[name].shape}" for name in tensors if name in kernels]
         raise InputError(
             f"The weights are of none of the networks {', '.join(NETWORKS)}. Received: "
             f"{len(tensors)} tensors, of {names or 'nothing'}; first kernel: "
-            f"{first[0] if first else 'none'}"
+            f"{first[0] if first else 'none'}. If the network is a part of a module, "
+            f"name the part as prefix; there are: {parts:.200}"
         )
     (backbone,) = alike
-    shapes = [_shape(tensors, f"{name}.weight") for name in ("fc1", "fc_audioset")]
+    shapes = [_shape(tensors, f"{name}.weight") for name in ("fc1", _CLASSIFIER)]
     if not all(len(shape) == 2 and min(shape) for shape in shapes):
         raise InputError(
             f"The weights look like {backbone}, but a network of this family ends in "
-            "fc1.weight (units, channels) and fc_audioset.weight (classes, units). "
-            f"Received: {' and '.join(str(shape or 'none') for shape in shapes)}"
+            f"fc1.weight (units, channels) and {_CLASSIFIER}.weight (classes, units). "
+            f"Received: {' and '.join(str(shape or 'none') for shape in shapes)}. A "
+            "last layer of another name is given as classifier."
         )
     network = NETWORKS[backbone]
     width = shapes[0][1] / network.units
@@ -163,6 +173,7 @@ def port(
     path: str | Path,
     *,
     prefix: str | None = None,
+    classifier: str | None = None,
     backbone: str | None = None,
     frontend: str | None = None,
     hop_length: int | None = None,
@@ -174,7 +185,7 @@ def port(
     Args:
         path: str or Path of the checkpoint.
         prefix: str. Which network of a checkpoint that holds several.
-        backbone, frontend, hop_length, taxonomy, softmax: As of `convert`.
+        classifier, backbone, frontend, hop_length, taxonomy, softmax: As of `convert`.
 
     Raises:
         InputError: The file cannot be read, is by its name another network with the
@@ -186,19 +197,24 @@ def port(
             "tensors of CNN14 and another answer. If they are CNN14's after all, give "
             "backbone=cnn14."
         )
-    return convert(
-        torch_file.state_dict(path, prefix=prefix),
+    network = torch_file.network(path, prefix=prefix)
+    ported = convert(
+        network.tensors,
+        classifier=classifier,
         backbone=backbone,
         frontend=frontend,
         hop_length=hop_length,
         taxonomy=taxonomy,
         softmax=softmax,
     )
+    beside = (Skipped(name, "beside the network") for name in network.beside)
+    return replace(ported, skipped=(*ported.skipped, *beside))
 
 
 def convert(
     tensors: Mapping[str, np.ndarray],
     *,
+    classifier: str | None = None,
     backbone: str | None = None,
     frontend: str | None = None,
     hop_length: int | None = None,
@@ -209,6 +225,9 @@ def convert(
 
     Args:
         tensors: State dict: published name -> array in PyTorch's layout.
+        classifier: str. Published name of the last layer. Defaults to PANNs'
+            fc_audioset, or to the fc_transfer of networks that were trained on by the
+            authors' code for that, whose tensors lie beside the network's in `base`.
         backbone: str. What it must be. Defaults to what the tensors say.
         frontend: str. Name of a front end; tensors of another are refused. Defaults to
             what the tensors say.
@@ -222,6 +241,7 @@ def convert(
         InputError: The network is unknown or another one, the front end is unknown or
             another one, tensors do not fit, or the taxonomy has more or fewer labels.
     """
+    tensors, replaced, transferred = _with_classifier(tensors, classifier)
     found, width, num_classes = architecture(tensors)
     if backbone not in (None, found):
         raise InputError(
@@ -244,18 +264,49 @@ def convert(
     )
     _, body = tagger.build(experiment, taxonomy, frontend=log_mel)
     skipped = rules.assign(body, tensors, _rules(found, taxonomy.fine))
+    if transferred and not softmax:
+        named += (
+            " The published code for networks with fc_transfer trains them for classes "
+            "that exclude each other: if these do, give softmax."
+        )
     return Ported(
         tagger=tagger.end_to_end(log_mel, body),
         contract=Contract(
             taxonomy=taxonomy, sample_rate=log_mel.sample_rate, softmax=softmax
         ),
-        skipped=tuple(skipped),
+        skipped=(*replaced, *skipped),
         notes=(
             f"The network is {found} at width {width:g}, with {num_classes} classes.",
             heard,
             named,
         ),
     )
+
+
+def _with_classifier(
+    tensors: Mapping[str, np.ndarray], classifier: str | None
+) -> tuple[Mapping[str, np.ndarray], list[Skipped], bool]:
+    """Give the last layer PANNs' name.
+
+    Returns:
+        The tensors, what another classifier takes the place of, and whether that is the
+        one of the published code for transfer learning.
+    """
+    is_transferred = classifier is None and f"{_TRANSFERRED}.weight" in tensors
+    own = _TRANSFERRED if is_transferred else classifier or _CLASSIFIER
+    if own == _CLASSIFIER:
+        return tensors, [], False
+    others = [name for name in tensors if not name.startswith(f"{own}.")]
+    base = _BASE if all(name.startswith(_BASE) for name in others) else ""
+    renamed, replaced = {}, []
+    for name, tensor in tensors.items():
+        if name not in others:
+            renamed[_CLASSIFIER + name.removeprefix(own)] = tensor
+        elif name.startswith(f"{base}{_CLASSIFIER}."):
+            replaced.append(Skipped(name, f"of a classifier that {own} replaces"))
+        else:
+            renamed[name.removeprefix(base)] = tensor
+    return renamed, replaced, is_transferred
 
 
 def _check_mels(tensors: Mapping[str, np.ndarray], log_mel: LogMel) -> None:
@@ -278,7 +329,7 @@ def _rules(backbone: str, level: str) -> tuple[Rule, ...]:
         *rules.norm("bn0"),
         *NETWORKS[backbone].rules,
         *rules.linear("fc1"),
-        *rules.linear("fc_audioset", f"{level}_classifier"),
+        *rules.linear(_CLASSIFIER, f"{level}_classifier"),
     )
 
 

@@ -1,5 +1,6 @@
 """PyTorch checkpoints as NumPy arrays, without PyTorch and without running a pickle."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,21 @@ _NETWORKS = ("net", "net_swa")
 # Set by PyTorch Lightning in every checkpoint.
 _LIGHTNING = "pytorch-lightning_version"
 _PARALLEL = "module."  # of torch.nn.DataParallel
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a checkpoint.
+
+    Args:
+        tensors: Dict of name -> C-contiguous array, in the file's order; names without
+            the prefix and without the "module." of DataParallel.
+        beside: Tuple of str. Full names of the tensors beside it, which the prefix
+            leaves out.
+    """
+
+    tensors: dict[str, np.ndarray]
+    beside: tuple[str, ...]
 
 
 def read(path: str | Path) -> object:
@@ -44,8 +60,8 @@ def read(path: str | Path) -> object:
             ) from None
 
 
-def state_dict(path: str | Path, *, prefix: str | None = None) -> dict[str, np.ndarray]:
-    """Read the tensors of a checkpoint's network.
+def network(path: str | Path, *, prefix: str | None = None) -> Network:
+    """Read a checkpoint's network.
 
     The network is the stored object itself, or its entry "state_dict", "model",
     "model_state_dict", "net" or "weights". Other tensors, such as an optimizer's, are
@@ -54,11 +70,11 @@ def state_dict(path: str | Path, *, prefix: str | None = None) -> dict[str, np.n
     Args:
         path: str or Path. As of `read`.
         prefix: str, optional. Which network, where a checkpoint holds several: the
-            start of its tensors' names, such as "net_swa". Defaults to the only one.
+            start of its tensors' names, such as "net_swa". Defaults to the only one;
+            what all names start with is taken off.
 
     Returns:
-        Name -> C-contiguous array, in the file's order; without the prefix and without
-        the "module." of DataParallel.
+        Network.
 
     Raises:
         InputError: As of `read`; or there are no tensors, none has the prefix, or
@@ -74,11 +90,24 @@ def state_dict(path: str | Path, *, prefix: str | None = None) -> dict[str, np.n
             )
         is_lightning = isinstance(content, dict) and _LIGHTNING in content
         tensors = _without(_PARALLEL, tensors)
-        chosen = _choose(tensors, prefix, is_lightning=is_lightning, path=Path(path))
-        return {
-            name: checkpoint.array(tensor)
-            for name, tensor in _without(_PARALLEL, chosen).items()
+        start = _start(tensors, prefix, is_lightning=is_lightning, path=Path(path))
+        chosen = {
+            name.removeprefix(start): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(start)
         }
+        return Network(
+            tensors={
+                name: checkpoint.array(tensor)
+                for name, tensor in _without(_PARALLEL, chosen).items()
+            },
+            beside=tuple(name for name in tensors if not name.startswith(start)),
+        )
+
+
+def state_dict(path: str | Path, *, prefix: str | None = None) -> dict[str, np.ndarray]:
+    """Return the tensors of `network`, with its arguments and errors."""
+    return network(path, prefix=prefix).tensors
 
 
 def _description(content: object) -> str:
@@ -141,37 +170,33 @@ def _without(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in tensors.items()}
 
 
-def _choose(
+def _start(
     tensors: dict[str, Tensor], prefix: str | None, *, is_lightning: bool, path: Path
-) -> dict[str, Tensor]:
-    """Return the tensors of one network, without its prefix.
+) -> str:
+    """Return what the names of one network's tensors start with, "" for all tensors.
 
     Raises:
-        InputError: There are several, or none has the prefix.
+        InputError: There are several networks, or none has the prefix.
     """
     parts = list(dict.fromkeys(name.partition(".")[0] for name in tensors))
-    if prefix is None:
-        networks = [part for part in parts if part in _NETWORKS]
-        if len(networks) > 1:
+    if prefix is not None:
+        start = prefix.removesuffix(".") + "."
+        if not any(name.startswith(start) for name in tensors):
             raise InputError(
-                f"{path} holds two networks, {' and '.join(networks)} (net_swa: the "
-                "average of its weights over training). Choose one: "
-                f"prefix={networks[-1]}."
+                f"{path} has no tensor whose name starts with '{start}'. Names start "
+                f"with: {', '.join(parts):.300}."
             )
-        # Beside its network a Lightning module may have others' tensors, say the front
-        # end's; elsewhere a part called net belongs to the network.
-        if not networks or not (is_lightning or parts == networks):
-            return tensors
-        prefix = networks[0]
-    start = prefix.removesuffix(".") + "."
-    chosen = {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
-    if not chosen:
+        return start
+    networks = [part for part in parts if part in _NETWORKS]
+    if len(networks) > 1:
         raise InputError(
-            f"{path} has no tensor whose name starts with '{start}'. Names start with: "
-            f"{', '.join(parts):.300}."
+            f"{path} holds two networks, {' and '.join(networks)} (net_swa: the "
+            "average of its weights over training). Choose one: "
+            f"prefix={networks[-1]}."
         )
-    return chosen
+    # Beside its network a Lightning module may have others' tensors, say the front
+    # end's; elsewhere a part called net belongs to the network.
+    is_module = len(parts) == 1 and all("." in name for name in tensors)
+    if is_module or (networks and is_lightning):
+        return f"{(networks or parts)[0]}."
+    return ""

@@ -112,6 +112,12 @@ class Job:
         mark = self.folder.name.removeprefix(self.name)
         found = []
         for name in self.experiment.initial:
+            if name == self.name:
+                raise InputError(
+                    f"{name} cannot start from its own results. Give the second stage "
+                    "a name of its own (docs/weights.md, Fine-tuning), or start from "
+                    "a saved model: --set pretrained=FILE.keras."
+                )
             home = self.folder.parent / (name + mark)
             runs = {}
             if (home / "metrics.json").is_file():

@@ -6,10 +6,12 @@ where a grid is searched, and `fold2/` below that for cross-validation) and
 figures beside them, and where, when and on what the numbers were made.
 """
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from tfhier import compare, console, evaluate, frontends, machine, yardstick
 from tfhier.data.bundle import Bundle
@@ -17,6 +19,7 @@ from tfhier.data.pipeline import steps_per_epoch
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import locked, read_json, write_json
+from tfhier.network_digest import network_digest
 from tfhier.train import reuse
 from tfhier.train import run as training
 from tfhier.train.job import Job
@@ -84,6 +87,13 @@ def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:
             if is_trained(folder) and not fresh:
                 continue
             initial = job.initial(seed=seed, fold=fold)
+            for path in initial if fresh else ():
+                if path.resolve().is_relative_to(job.folder.resolve()):
+                    raise InputError(
+                        f"{job.name} starts from {path}, which --fresh would delete "
+                        f"with all of {job.folder}. Choose another --output folder, or "
+                        "copy that model elsewhere and start from the copy."
+                    )
             parts = job.bundle.deal(setting, seed=seed, fold=fold)
             # Networks of other seeds are of the same shape.
             if not is_built:
@@ -263,11 +273,13 @@ def _lowest(losses: list[float | None]) -> int:
 
 
 def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
-    """Logistic regressions on the same clips and deals, computed once a folder."""
+    """Logistic regressions on the same clips and deals, computed once a table."""
     path = job.folder / "yardstick.json"
     deals = list(job.deals()) if job.num_folds else [(0, 0)]
+    embedded = job.bundle.embedded
     wanted = {
         "methods": [yardstick.MEANS, yardstick.DEVIATIONS],
+        "embedded": network_digest(embedded.model) if embedded else "",
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
@@ -286,17 +298,33 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
             )  # fmt: skip
         },
     }
-    if path.is_file() and (there := read_json(path))["of"] == wanted:
-        return there["results"]
+    for other in job.folder.parent.glob("[!.]*/yardstick.json"):
+        # A damaged file of another experiment is no business of this one.
+        with contextlib.suppress(InputError, KeyError):
+            there = read_json(other)
+            if there["of"] == wanted:
+                write_json(path, there)
+                return there["results"]
     frontend = None if setting.features else frontends.build(setting.frontend)
     parts = [job.bundle.deal(setting, seed=seed, fold=fold) for seed, fold in deals]
-    found = {}
-    for name, averages in yardstick.time_averages(job.bundle, frontend).items():
-        results = [
-            yardstick.logistic_regression(job.bundle, dealt, averages, setting)
-            for dealt in parts
-        ]
+    averages, found = yardstick.time_averages(job.bundle, frontend), {}
+    bar = tqdm(total=len(averages) * len(parts), disable=None, leave=False)
+    for name, inputs in averages.items():
+        bar.set_description(name)
+        results = []
+        for dealt in parts:
+            results.append(
+                yardstick.logistic_regression(
+                    job.bundle,
+                    dealt,
+                    inputs,
+                    setting,
+                    one_scale=name == yardstick.EMBEDDINGS,
+                )
+            )
+            bar.update()
         found[name] = {part: compare.aggregate(results, part) for part in results[0]}
+    bar.close()
     write_json(path, {"of": wanted, "results": found})
     return found
 
