@@ -333,7 +333,7 @@ def test_port_says_what_it_found_and_writes_a_model(capsys, weights, tmp_path):
     assert (status, errors) == (0, "")
     lines = text.splitlines()
     assert lines[0].endswith("The network is cnn6 at width 0.0625, with 7 classes.")
-    assert "panns_8k, by the tensors, with a hop of 80 samples" in lines[1]
+    assert "panns_8k, by the tensors; its hop, 80 samples, is in no tensor" in lines[1]
     assert "class_000 to class_006" in lines[2]
     unused = [line for line in lines if line.startswith("unused")]
     assert any(line.startswith("unused   3 tensors: of the front") for line in unused)
@@ -444,7 +444,7 @@ def test_predict_shows_five_labels_unless_told_otherwise(capsys, model, clips):
         ([".", "CLIP"], ["There is no model ."]),
         (["CLIP", "CLIP"], ["a clip.wav is no .keras file"]),
         (["MODEL", "CLIP", "missing.wav"], ["missing.wav: there is no such file"]),
-        (["MODEL", "CLIP", "."], [".: is a folder. Give one audio file."]),
+        (["MODEL", "CLIP", "empty"], ["empty: there is no audio file in this folder"]),
         (["MODEL", "CLIP", "text.wav"], ["text.wav: is not audio in a known format"]),
         (["MODEL", "MODEL"], ["tiny.keras: is not audio in a known format"]),
         (["MODEL", "CLIP", "--npz", "text.wav"], ["text.wav is to be a .npz file"]),
@@ -458,6 +458,7 @@ def test_mistakes_at_predict_are_one_line_and_write_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "kept.npz").write_text("earlier")
     before = {path.name for path in tmp_path.iterdir()}
     words = {"CLIP": clips[0], "MODEL": model}

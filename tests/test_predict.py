@@ -85,6 +85,29 @@ def test_arrays_have_a_row_for_every_clip(loaded, clips, tmp_path):
         assert np.isnan(arrays["log_mel"][row, frames:]).all()
 
 
+def test_arrays_without_log_mels_hold_all_the_rest(loaded, clips, tmp_path):
+    for name, kept in (("all", True), ("rest", False)):
+        found = predict.predict(loaded, clips, with_log_mel=kept)
+        found.write_npz(tmp_path / f"{name}.npz")
+    everything, rest = (np.load(tmp_path / f"{name}.npz") for name in ("all", "rest"))
+    assert set(everything) - set(rest) == {"log_mel", "num_frames"}
+    for name in rest:
+        np.testing.assert_array_equal(rest[name], everything[name])
+
+
+def test_folders_stand_for_the_audio_files_in_them(clips, tmp_path):
+    home = tmp_path / "recordings"
+    names = ["b/2.WAV", "a/deep/1.flac", "a/notes.txt", ".wav"]
+    for name in names:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    found = predict.find_clips([clips[1], home, clips[0]])
+    assert found == [clips[1], home / "a/deep/1.flac", home / "b/2.WAV", clips[0]]
+    (home / "b/2.WAV").unlink()
+    with pytest.raises(InputError, match=r"b: there is no audio file .* \.aac, "):
+        predict.find_clips([home / "b"])
+
+
 def test_arrays_need_no_pickle_and_take_any_file_name(loaded, clips, tmp_path):
     odd = tmp_path / os.fsdecode(b"odd \xff\xe4\n.wav")
     clips[0].rename(odd)
@@ -191,7 +214,7 @@ def test_bad_clips_are_left_out_and_told_where_that_is_wished(
 def test_log_mels_that_would_fill_the_memory_are_refused(loaded, clips, monkeypatch):
     one = loaded.answer(clips[1])["log_mel"].nbytes
     monkeypatch.setattr(predict, "MOST_BYTES", 3 * one - 1)
-    with pytest.raises(InputError, match=r"log-mels of 3 clips, .*a\.wav.*--csv"):
+    with pytest.raises(InputError, match=r"log-mels of 3 clips, .*a\.wav.*--no-log"):
         predict.predict(loaded, clips)
     assert len(predict.predict(loaded, clips, with_log_mel=False).answers) == 3
     monkeypatch.setattr(predict, "MOST_BYTES", 3 * one)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfhier import contract, saved, tagger
+from tfhier import contract, frontends, saved, tagger
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
@@ -273,9 +273,26 @@ def test_a_start_with_another_neck_or_head_is_refused(changes, named, first):
 
 def test_a_start_with_labels_of_another_number_is_refused_with_the_head(first):
     other = Taxonomy.parse("fine,coarse\na,x\nb,y\nc,y\nd,y\n")
-    with pytest.raises(InputError, match=r"neck and head: fine_classifier\."):
+    with pytest.raises(InputError, match=r"neck and head: fine_classifier \("):
         body_from(first[1], taxonomy=other)
     body_from(first[1], DENSE.but(initial_head=False, hidden_units=0), other)
+
+
+def test_a_start_that_fits_in_nothing_is_told_all_at_once(tmp_path):
+    other = LogMel.from_config(
+        frontends.build("panns_8k").get_config() | {"hop_length": 100}
+    )
+    settings = {"backbone": "cnn6", "head": "flat"}
+    _, body = tagger.build(Experiment(width=0.1, **settings), TREE, frontend=other)
+    tagger.end_to_end(other, body).save(tmp_path / "start.keras")
+    experiment = Experiment(width=0.2, frontend="primates_8k", **settings)
+    body = tagger.build(experiment, TREE)[1]
+    message = (
+        r"front end than primates_8k \(none with a name: 8000 Hz, 256-point DFT, "
+        r"hop 100; .* and other layers than cnn6 at width 0\.2: .*\(conv.* here"
+    )
+    with pytest.raises(InputError, match=message):
+        saved.start_from(body, [tmp_path / "start.keras"], experiment)
 
 
 def test_nothing_is_copied_of_what_does_not_fit(first):

@@ -80,8 +80,13 @@ def _add_port(porting: argparse.ArgumentParser) -> None:
 
 def _add_predict(predicting: argparse.ArgumentParser) -> None:
     predicting.add_argument("model", type=Path, metavar="MODEL.keras")
-    predicting.add_argument("audio", type=Path, nargs="+", metavar="AUDIO")
+    predicting.add_argument(
+        "audio", type=Path, nargs="+", metavar="AUDIO", help="files, or folders of them"
+    )
     predicting.add_argument("--npz", type=Path, help="write all answers as arrays")
+    predicting.add_argument(
+        "--no-log-mel", action="store_true", help="leave the log-mels out of them"
+    )
     predicting.add_argument("--csv", type=Path, help="write the likeliest labels")
     predicting.add_argument("--top", type=_count, default=5, help="so many of them")
     predicting.add_argument(
@@ -268,8 +273,8 @@ def predict_clips(args: argparse.Namespace) -> None:
             predict.check_output(path, suffix)
     found = predict.predict(
         tfhier.load(args.model, window_seconds=args.window),
-        args.audio,
-        with_log_mel=bool(args.npz),
+        predict.find_clips(args.audio),
+        with_log_mel=bool(args.npz) and not args.no_log_mel,
         skip_bad=args.skip_bad,
     )
     # First the files: who reads what is printed may stop early, as `head` does.

@@ -16,6 +16,11 @@ import soxr
 from tfhier import containers, files
 from tfhier.errors import InputError
 
+AUDIO_SUFFIXES = (
+    ".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4",
+    ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
+)  # fmt: skip
+
 _BLOCK = 1 << 20  # samples of all channels read at once
 # libsndfile's Vorbis encoder keeps a whole write on the stack and can overflow it.
 _WRITE_BLOCK = 1 << 14
@@ -42,6 +47,11 @@ class _ForwardReader(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+def is_audio(path: Path) -> bool:
+    """Return whether a name ends like that of an audio file."""
+    return path.suffix.lower() in AUDIO_SUFFIXES
 
 
 def read(

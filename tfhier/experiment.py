@@ -211,9 +211,11 @@ class Experiment:
                 "frozen and fit='svm' need a trained backbone: pretrained weights, or "
                 "initial experiments to start from."
             )
-        if self.initial_head and not self.initial:
+        is_own = self.pretrained.endswith(".keras")
+        if self.initial_head and not (self.initial or is_own):
             raise InputError(
-                "initial_head takes neck and head from initial, which names none."
+                "initial_head takes neck and head from initial, or from a saved tagger "
+                "of yours that pretrained names (FILE.keras). There is neither."
             )
         if self.initial_head and "+" in self.backbone:
             raise InputError(

@@ -87,6 +87,12 @@ def settings_of(frontend: LogMel) -> dict:
     return {name: value for name, value in config.items() if name not in foreign}
 
 
+def name_of(frontend: LogMel) -> str:
+    """Return the name of what computes the same, "" if there is none."""
+    own = settings_of(frontend)
+    return next((name for name in FRONTENDS if settings_of(build(name)) == own), "")
+
+
 def describe() -> dict[str, str]:
     """Return a sentence on every front end."""
     return {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tfhier import console
+from tfhier import audio, console
 from tfhier.errors import InputError
 from tfhier.files import replacing, write_text
 from tfhier.runtime import LoadedTagger
@@ -47,31 +47,36 @@ class Predictions:
 
         `files` (clips,), `embedding` (clips, units), `logits` (clips, labels of the
         finest level), by level probabilities (clips, labels) and `labels_LEVEL`
-        (labels,), and `log_mel` (clips, frames, mels). Clips of `num_frames` (clips,)
-        fewer frames than the longest are followed by NaN there.
+        (labels,); and, if log-mels were kept, `log_mel` (clips, frames, mels), where
+        clips of `num_frames` (clips,) fewer frames than the longest are followed by
+        NaN.
 
         Raises:
             InputError: The name does not end in `.npz`.
         """
         check_suffix(path, ".npz")
-        log_mels = [answer["log_mel"] for answer in self.answers]
-        frames = np.array([len(each) for each in log_mels])
-        padded = np.full(
-            (len(log_mels), frames.max(), log_mels[0].shape[1]), np.nan, np.float32
-        )
-        for row, each in zip(padded, log_mels, strict=True):
-            row[: len(each)] = each
         levels = self.tagger.levels
         names = ("embedding", "logits", *levels)
         with replacing(path) as temporary:
             np.savez(
                 temporary,
                 files=np.array([str(file) for file in self.files]),
-                log_mel=padded,
-                num_frames=frames,
+                **self._log_mels(),
                 **{n: np.stack([answer[n] for answer in self.answers]) for n in names},
                 **{f"labels_{name}": np.array(own) for name, own in levels.items()},
             )
+
+    def _log_mels(self) -> dict[str, np.ndarray]:
+        """Return the log-mels as one array and their lengths; nothing without them."""
+        if "log_mel" not in self.answers[0]:
+            return {}
+        log_mels = [answer["log_mel"] for answer in self.answers]
+        frames = np.array([len(each) for each in log_mels])
+        shape = (len(log_mels), frames.max(), log_mels[0].shape[1])
+        padded = np.full(shape, np.nan, np.float32)
+        for row, each in zip(padded, log_mels, strict=True):
+            row[: len(each)] = each
+        return {"log_mel": padded, "num_frames": frames}
 
     def write_csv(self, path: str | Path, *, count: int) -> None:
         """Write the likeliest labels: file, level, rank, label, probability."""
@@ -98,7 +103,8 @@ def predict(
     Args:
         tagger: LoadedTagger.
         files: Paths of the clips.
-        with_log_mel: bool. Whether log-mels are kept, as `write_npz` needs them.
+        with_log_mel: bool. Whether log-mels are kept, for `write_npz`. They take far
+            more room than all other answers.
         skip_bad: bool. Whether clips that cannot be used are left out and told.
 
     Raises:
@@ -125,13 +131,34 @@ def predict(
     return Predictions(tagger, tuple(used), tuple(answers), tuple(bad))
 
 
+def find_clips(places: Sequence[Path]) -> list[Path]:
+    """Return the audio files among paths: files as they are, folders' in all depths.
+
+    Raises:
+        InputError: A folder holds no audio file.
+    """
+    found = []
+    for place in places:
+        if not place.is_dir():
+            found.append(place)
+            continue
+        within = [path for path in sorted(place.rglob("*")) if audio.is_audio(path)]
+        if not within:
+            raise InputError(
+                f"{_printable(place)}: there is no audio file in this folder, whose "
+                f"name would end in {', '.join(audio.AUDIO_SUFFIXES)}."
+            )
+        found += within
+    return found
+
+
 def _check_room(num_bytes: int, file: Path, num_clips: int) -> None:
     """Raise an InputError for an array of log-mels that is too large."""
     if num_bytes > MOST_BYTES:
         raise InputError(
             f"The log-mels of {num_clips} clips, filled up to the length of "
-            f"{_printable(file)}, would take {num_bytes / 2**30:.0f} GiB. Predict long "
-            "clips by themselves, or write a table (--csv) alone."
+            f"{_printable(file)}, would take {num_bytes / 2**30:.0f} GiB. Leave them "
+            "out (--no-log-mel), or predict long clips by themselves."
         )
 
 

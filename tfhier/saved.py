@@ -86,47 +86,67 @@ def start_from(
         )
     for name, path in zip(names, paths, strict=True):
         model = read(path)
-        if not experiment.features and not _hears(model, experiment.frontend):
-            raise InputError(
-                f"{path} has another front end than {experiment.frontend}. Start from "
-                "a model of the same front end, or --set frontend=..."
-            )
         source = tagger.body_of(model)
         if experiment.initial_head:
-            _copy(source, body, path, f"{name}, neck and head")
+            target, what = body, f"{name}, neck and head"
         else:
             is_alone = len(names) == 1
             target = tagger.backbone_of(body) if is_alone else body.get_layer(name)
+            source = tagger.backbone_of(source)
             what = f"{name} at width {experiment.width}"
-            _copy(tagger.backbone_of(source), target, path, what)
+        faults = [_unheard(model, experiment), _unfit(source, target, what)]
+        if any(faults):
+            raise InputError(
+                f"{path} has {' and '.join(filter(None, faults))}. Start from another "
+                "model, or make this network as that one is."
+            )
+        theirs = {layer.name: layer for layer in source.layers}
+        for layer in target.layers:
+            if layer.weights:
+                layer.set_weights(theirs[layer.name].get_weights())
 
 
-def _copy(source: keras.Model, target: keras.Model, path: Path, what: str) -> None:
-    """Give every layer of a model the weights of the layer of its name, all or none."""
-    own = [layer for layer in target.layers if layer.weights]
-    theirs = {layer.name: layer for layer in source.layers}
+def _unheard(model: keras.Model, experiment: Experiment) -> str:
+    """Say how a tagger's front end differs from the experiment's, "" if not at all."""
+    if experiment.features:
+        return ""
+    frontend = tagger.frontend_of(model)
+    if frontend is None:
+        return "no front end, but takes precomputed features"
+    name = frontends.name_of(frontend)
+    if name == experiment.frontend:
+        return ""
+    remedy = f"--set frontend={name}"
+    if not name:
+        settings = frontends.settings_of(frontend)
+        remedy = (
+            f"none with a name: {frontend.sample_rate} Hz, {settings['num_fft']}-point "
+            f"DFT, hop {settings['hop_length']}; docs/weights.md says how to name one"
+        )
+    return f"another front end than {experiment.frontend} ({remedy})"
+
+
+def _unfit(source: keras.Model, target: keras.Model, what: str) -> str:
+    """Say which layers of a model have no twin of their shape, "" if all have one."""
+    theirs = {layer.name: _shapes(layer) for layer in source.layers}
     unfit = [
         layer.name
-        for layer in own
-        if layer.name not in theirs
-        or [w.shape for w in layer.weights]
-        != [w.shape for w in theirs[layer.name].weights]
+        for layer in target.layers
+        if layer.weights and theirs.get(layer.name) != _shapes(layer)
     ]
-    if unfit:
-        raise InputError(
-            f"{path} has other layers than {what}: {', '.join(unfit[:3])}"
-            f"{' ...' if len(unfit) > 3 else ''}. Start from a model of the same "
-            "backbone and width."
-        )
-    for layer in own:
-        layer.set_weights(theirs[layer.name].get_weights())
+    if not unfit:
+        return ""
+    first = unfit[0]
+    shapes = f"{theirs.get(first, 'missing')} there, {_shapes(target.get_layer(first))}"
+    return (
+        f"other layers than {what}: {', '.join(unfit[:3])}"
+        f"{' ...' * (len(unfit) > 3)} ({first}: {shapes} here; --set backbone and "
+        "width as there, with initial_head also head and hidden_units)"
+    )
 
 
-def _hears(model: keras.Model, name: str) -> bool:
-    """Whether a tagger's front end computes what the one of a name does."""
-    own = tagger.frontend_of(model)
-    wanted = frontends.settings_of(frontends.build(name))
-    return own is not None and frontends.settings_of(own) == wanted
+def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def check_loadable(model: keras.Model) -> None:

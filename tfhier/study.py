@@ -12,7 +12,7 @@ from typing import Literal
 
 import keras
 
-from tfhier import console, data, frontends, tables, tagger
+from tfhier import console, contract, data, frontends, tables, tagger
 from tfhier.catalogue import override
 from tfhier.data import bundle as bundles
 from tfhier.data.clips import Clips
@@ -275,6 +275,11 @@ def _job(
             clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
         )
     bundle, start = cache[key], _start(chosen, starts)
+    if start and chosen.initial_head and contract.read(start).taxonomy != taxonomy:
+        raise InputError(
+            f"{start} has other labels than {name}, or others of them above, so its "
+            "head is of no use. Leave initial_head out: the backbone's weights serve."
+        )
     if start and all(setting.embeds_once for setting in chosen.runs()):
         embedded = Embeddings(start, bundle.source)
         bundle = dataclasses.replace(bundle, embedded=embedded)

@@ -389,7 +389,8 @@ def test_the_front_end_follows_from_the_tensors(frontend):
     assert {key: config[key] for key in FRONTENDS[frontend]} == FRONTENDS[frontend]
     hop = FRONTENDS[frontend]["hop_length"]
     assert ported.notes[1] == (
-        f"The front end is {frontend}, by the tensors, with a hop of {hop} samples."
+        f"The front end is {frontend}, by the tensors; its hop, {hop} samples, is in "
+        "no tensor."
     )
 
 

@@ -532,7 +532,10 @@ def test_heads_on_embeddings_take_no_weeks(
     [
         ({"width": 0.06}, r"start\.keras has other layers than cnn6 at width 0\.06"),
         ({"backbone": "cnn10"}, r"start\.keras has other layers than cnn10"),
-        ({"frontend": "primates_16k"}, "has another front end than primates_16k"),
+        (
+            {"frontend": "primates_16k", "width": 0.06},
+            r"primates_16k \(--set frontend=panns_16k\) and other layers than cnn6",
+        ),
         ({"pretrained": "gone.keras"}, r"no model gone\.keras to start from"),
         ({"pretrained": "yamnett"}, r"no weights 'yamnett'\. Close: yamnet"),
     ],
@@ -547,6 +550,26 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_deleted(
         study_of(data, output, {"plain": changed}, fresh=True)
     assert sorted(output.rglob("*")) == before
     assert read_json(output / "plain@tiny" / "metrics.json") == summaries[1]
+
+
+def test_fresh_never_deletes_what_the_run_starts_from(studied, data):
+    experiments, output, _ = studied
+    start = next(output.glob("plain@tiny/**/best.keras"))
+    changed = experiments["plain"].but(pretrained=str(start))
+    with pytest.raises(InputError, match="which --fresh would delete"):
+        study_of(data, output, {"plain": changed}, fresh=True)
+    assert start.is_file()
+
+
+def test_a_head_is_taken_from_a_tagger_of_the_same_labels_alone(
+    studied, data, start, tmp_path
+):
+    experiments, output, _ = studied
+    own = next(output.glob("plain@tiny/**/best.keras"))
+    experiment = experiments["plain"].but(pretrained=str(own), initial_head=True)
+    assert job_of(data, experiment, tmp_path).pretrained == own
+    with pytest.raises(InputError, match=r"start\.keras has other labels than lone"):
+        job_of(data, experiment.but(pretrained=str(start)), tmp_path)
 
 
 @pytest.mark.parametrize("options", [{}, {"profile": "small"}, {"data": "embedded"}])

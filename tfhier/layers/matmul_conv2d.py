@@ -1,7 +1,6 @@
 """A convolution as one matrix product, for kernels with many channels on a CPU."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 
@@ -55,12 +54,19 @@ class MatmulConv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs, kernel):
         if keras.distribution.list_devices("gpu"):
             return super().convolution_op(inputs, kernel)
-        patches = tf.image.extract_patches(
-            inputs,
-            sizes=(1, *self.kernel_size, 1),
-            strides=(1, 1, 1, 1),
-            rates=(1, 1, 1, 1),
-            padding=self.padding.upper(),
-        )
+        rows, columns = self.kernel_size
+        if self.padding == "same":
+            around = [((size - 1) // 2, size // 2) for size in self.kernel_size]
+            inputs = ops.pad(inputs, [(0, 0), *around, (0, 0)])
+        _, height, width, _ = ops.shape(inputs)
+        height, width = height - rows + 1, width - columns + 1
         # A patch lists rows, columns, channels, as the kernel does.
+        patches = ops.concatenate(
+            [
+                inputs[:, row : row + height, column : column + width]
+                for row in range(rows)
+                for column in range(columns)
+            ],
+            axis=-1,
+        )
         return ops.matmul(patches, ops.reshape(kernel, (-1, self.filters)))

@@ -87,4 +87,6 @@ def _sentence(log_mel: LogMel, name: str | None, hop_length: int | None) -> str:
                 f"{found}; {hop} is assumed, as the window of all published networks "
                 f"is {mel_matrix.WINDOW_HOPS} hops. hop_length gives another."
             )
+    if name is None and hop_length is None:
+        return f"{found}; its hop, {settings['hop_length']} samples, is in no tensor."
     return f"{found}, with {hop}{' as given' if hop_length else ''}."

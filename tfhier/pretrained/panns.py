@@ -29,7 +29,6 @@ from tfhier.pretrained.ported import Ported
 from tfhier.pretrained.rules import Rule, Skipped
 from tfhier.taxonomy import Taxonomy
 
-
 _CLASSIFIER = "fc_audioset"
 # What the published code for transfer learning (panns_transfer_to_gtzan) calls its own
 # classifier, and PANNs' network below it.

@@ -67,10 +67,9 @@ def check_settings(folder: Path, wanted: dict) -> None:
     ]
     if there.get("data_fingerprint") != wanted["data_fingerprint"]:
         raise InputError(
-            f"{folder} holds a run on other clips or labels ({there.get('num_clips')} "
-            f"clips of {there.get('data')} then, {wanted['num_clips']} of "
-            f"{wanted['data']} now). Keep both with another --output folder, or delete "
-            "that run with --fresh."
+            f"{folder} holds a run on other clips or labels, or on clips decoded at "
+            f"another rate ({'; '.join(differing)}). Keep both with another --output "
+            "folder, or delete that run with --fresh."
         )
     if differing:
         raise InputError(

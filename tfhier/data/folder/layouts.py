@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tfhier import audio
 from tfhier.data.folder import raven, selections
 from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
@@ -89,7 +90,7 @@ def _raven(
     unlisted = [
         file.relative_to(folder).as_posix()
         for file in files
-        if selections.is_audio(file) and os.path.realpath(file) not in listened
+        if audio.is_audio(file) and os.path.realpath(file) not in listened
     ]
     notes = [f"The labels come from {len(tables)} Raven selection tables."]
     if lost:
@@ -152,7 +153,7 @@ def _class_rows(folder: Path) -> tuple[list[Row], list[str]]:
     rows, empty, num_other = [], [], 0
     for home in classes:
         files = list(_files(home))
-        sounds = [file for file in files if selections.is_audio(file)]
+        sounds = [file for file in files if audio.is_audio(file)]
         num_other += len(files) - len(sounds)
         if not sounds:
             empty.append(home)
@@ -166,7 +167,7 @@ def _class_rows(folder: Path) -> tuple[list[Row], list[str]]:
             f"The class folder {empty[0]}{more} has no audio file. Put recordings into "
             "it, or remove it."
         )
-    num_stray = sum(map(selections.is_audio, outside))
+    num_stray = sum(map(audio.is_audio, outside))
     num_other += len(outside) - num_stray
     notes = []
     if num_stray:

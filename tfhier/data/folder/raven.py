@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
+from tfhier import audio
 from tfhier.data.folder import columns
 from tfhier.data.folder.selections import (
     Row,
     Table,
     check_files,
     check_span,
-    is_audio,
     read_table,
     split_labels,
 )
@@ -172,7 +172,7 @@ def _find_audio(table: Path, begin_file: str, begin_path: str) -> Path:
     beside = [
         file
         for file in sorted(table.parent.iterdir())
-        if file.stem == stem and is_audio(file)
+        if file.stem == stem and audio.is_audio(file)
     ]
     if len(beside) > 1:
         raise InputError(

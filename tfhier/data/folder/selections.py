@@ -17,11 +17,6 @@ from tfhier.data import csv_rows
 from tfhier.data.folder import columns
 from tfhier.errors import InputError
 
-AUDIO_SUFFIXES = (
-    ".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4",
-    ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
-)  # fmt: skip
-
 _PARTS = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation",
@@ -53,11 +48,6 @@ class Row:
     group: str = ""
     condition: str = ""
     is_whole: bool = False
-
-
-def is_audio(path: Path) -> bool:
-    """Return whether a name ends like that of an audio file."""
-    return path.suffix.lower() in AUDIO_SUFFIXES
 
 
 def read_csv(path: Path, *, label_column: str = "") -> list[Row]:
