@@ -178,6 +178,13 @@ _yamnet = Experiment(
 openmic_yamnet_flat = _yamnet.but(
     row="Flat, maximum at inference", head="flat", fine_weight=1.0, grid={}
 )
+# The same taggers under other rules: what of the gains below is learned?
+openmic_yamnet_flat_average = openmic_yamnet_flat.but(
+    row="Flat, average at inference", flat_pool="average"
+)
+openmic_yamnet_flat_noisy_or = openmic_yamnet_flat.but(
+    row="Flat, noisy-or at inference", flat_pool="noisy_or"
+)
 openmic_yamnet_levelwise = _yamnet.but(row="Level-wise", head="levelwise")
 openmic_yamnet_consistent = _yamnet.but(
     row="Level-wise with loss items", head="levelwise", consistency_weight=0.1

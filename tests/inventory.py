@@ -18,6 +18,7 @@ from tfhier.backbones import BACKBONES
 from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
+    GroupedNoisyOr,
     LogMel,
     MatmulConv2D,
     PadFrames,
@@ -156,6 +157,13 @@ LAYERS = (
     ),
     _layer(
         lambda: GroupedMaxPool([[0, 2], [1, 2, 3]]),
+        inputs=((4,),),
+        outputs=((2,),),
+        num_trained=0,
+        probabilities=True,
+    ),
+    _layer(
+        lambda: GroupedNoisyOr([[0, 2], [1, 2, 3]]),
         inputs=((4,),),
         outputs=((2,),),
         num_trained=0,

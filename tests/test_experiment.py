@@ -84,8 +84,13 @@ def test_values_out_of_range_are_refused(name, value):
         ),
         ({"pretrained": "a", "backbone": "cnn6+cnn10"}, "are of one backbone on audio"),
         ({"initial_head": True}, "initial_head takes neck and head from initial"),
-        ({"attention_prior": 1.0, "head": "gmp"}, "attention_prior .* of the head"),
-        ({"attention_scale": 0.1, "head": "gmp"}, "attention_scale are of the head"),
+        ({"attention_prior": 1.0, "head": "gmp"}, "attention_prior is of the head"),
+        ({"attention_scale": 0.1, "head": "gmp"}, "attention_scale is of the head"),
+        (
+            {"attention_prior": 1.0, "attention_scale": 0.1, "head": "gmp"},
+            "attention_prior and attention_scale are of the head 'resatt'",
+        ),
+        ({"flat_pool": "noisy_or", "head": "gap"}, "flat_pool is of the head 'flat'"),
         (
             {"initial": ("a", "b"), "initial_head": True, "backbone": "cnn6+cnn10"},
             r"initial_head takes .* one tagger, .*'cnn6\+cnn10'",

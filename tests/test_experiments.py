@@ -62,6 +62,7 @@ _HEADS = {
     "consistency_weight",
     "attention_prior",
     "attention_scale",
+    "flat_pool",
 }
 _TRICKS = {"sampling", "loss", "spec_augment", "mixup_alpha"}
 VARIED = {

@@ -14,6 +14,7 @@ from tfhier import heads, losses, tagger
 from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
+    GroupedNoisyOr,
     ResidualAttention,
     SoftDecisionTree,
 )
@@ -150,11 +151,30 @@ def test_pools_by_hand():
     np.testing.assert_allclose(
         GroupedAveragePool(groups)(fine), [[0.35, 0.4, 0.2]], rtol=1e-6
     )
+    np.testing.assert_allclose(
+        GroupedNoisyOr(groups)(fine), [[0.64, 0.65, 0.2]], rtol=1e-6
+    )
     shared = TWO_PARENTS.groups("fine")  # b belongs to x and to y
     np.testing.assert_allclose(GroupedMaxPool(shared)(fine[:, :3]), [[0.6, 0.6]])
     np.testing.assert_allclose(
         GroupedAveragePool(shared)(fine[:, :3]), [[0.35, 0.55]], rtol=1e-6
     )
+    np.testing.assert_allclose(
+        GroupedNoisyOr(shared)(fine[:, :3]), [[0.64, 0.8]], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("pool", heads.FLAT_POOLS)
+def test_a_flat_tagger_follows_its_rule_and_learns_nothing_from_it(pool, rng):
+    embedding = keras.Input((6,))
+    model = keras.Model(embedding, heads.flat(embedding, TREE, flat_pool=pool))
+    inputs = tf.constant(rng.normal(size=(4, 6)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        found = model(inputs)
+        loss = tf.reduce_sum(found["coarse"])
+    expected = heads.FLAT_POOLS[pool](TREE.groups("fine"))(found["fine"])
+    np.testing.assert_allclose(found["coarse"], expected, rtol=1e-6)
+    assert tape.gradient(loss, model.trainable_weights) == [None, None]
 
 
 def test_maximum_of_negative_scores_is_not_zero():
@@ -423,7 +443,7 @@ def test_residual_attention_refuses_scores_of_another_taxonomy(prior, num_fine):
         layer([np.zeros((1, 6)), np.zeros((1, num_fine))])
 
 
-@pytest.mark.parametrize("layer", [GroupedMaxPool, GroupedAveragePool])
+@pytest.mark.parametrize("layer", [GroupedMaxPool, GroupedAveragePool, GroupedNoisyOr])
 @pytest.mark.parametrize("groups", [[], [[0], []], [[0, 2]], [[-1, 0]]])
 def test_pools_refuse_groups_that_do_not_cover_the_children(layer, groups):
     with pytest.raises(
@@ -432,7 +452,7 @@ def test_pools_refuse_groups_that_do_not_cover_the_children(layer, groups):
         layer(groups)
 
 
-@pytest.mark.parametrize("layer", [GroupedMaxPool, GroupedAveragePool])
+@pytest.mark.parametrize("layer", [GroupedMaxPool, GroupedAveragePool, GroupedNoisyOr])
 def test_pools_refuse_scores_of_another_taxonomy(layer):
     with pytest.raises(ValueError, match=r"expects \(batch, 3\).*Rebuild the layer"):
         layer([[0, 2], [1]])(np.zeros((2, 4), np.float32))

@@ -52,6 +52,8 @@ class Experiment:
     hidden_units: int = 0
     hidden_dropout: float = 0.0  # of what the head sees
     head: str = "resatt"
+    # How a flat tagger's leaves give the levels above at inference; the paper's is max
+    flat_pool: Literal["max", "average", "noisy_or"] = "max"
     # Our departures: with a prior > 0 ResAtt's attention begins at the taxonomy, so
     # strongly; with a scale < 1 it learns the more slowly
     attention_prior: float = 0.0
@@ -234,12 +236,13 @@ class Experiment:
                 "pretrained weights are of one backbone on audio. Received: "
                 f"backbone='{self.backbone}', features='{self.features}'"
             )
-        of_attention = self.attention_prior or self.attention_scale != 1
-        if of_attention and self.head != "resatt":
-            raise InputError(
-                "attention_prior and attention_scale are of the head 'resatt'. "
-                f"Received: head='{self.head}'"
-            )
+        for head, names in HEAD_SETTINGS.items():
+            given = [n for n in names if getattr(self, n) != _FIELDS[n].default]
+            if given and self.head != head:
+                raise InputError(
+                    f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} of "
+                    f"the head '{head}'. Received: head='{self.head}'"
+                )
 
     @property
     def embeds_once(self) -> bool:
@@ -330,6 +333,11 @@ _HEARD_ANEW = {
     "gain_db": int,
     "noise_rate": int,
     "noise_label": str,  # never without the other
+}
+# What only one head takes.
+HEAD_SETTINGS = {
+    "flat": ("flat_pool",),
+    "resatt": ("attention_prior", "attention_scale"),
 }
 # Lowest and highest value; a whole number where the lowest is one.
 _RANGES = {

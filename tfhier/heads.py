@@ -7,7 +7,8 @@ after the levels. With `softmax` the leaves exclude each other: their probabilit
 to 1, while those of the levels above stay independent. The names are those of Zhong et
 al. (2023), Sec. 3 and Fig. 2. Each reads like its figure:
 
-* `flat`       fine classifier; coarse by grouped maximum that training does not see
+* `flat`       fine classifier; coarse by a rule, grouped maximum, that training does
+               not see
 * `levelwise`  (a) one classifier a level
 * `sdt`        (b) top-down: a child's probability times its parent's
 * `gap` `lp` `gmp`  (c) bottom-up: grouped average, linear projection, grouped maximum
@@ -22,20 +23,35 @@ from tfhier.errors import InputError
 from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
+    GroupedNoisyOr,
     ResidualAttention,
     SoftDecisionTree,
 )
 from tfhier.taxonomy import Taxonomy
 
 
-def flat(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:
-    """Fine classifier alone; grouped maximum at inference gives the levels above."""
+def flat(
+    embedding, taxonomy: Taxonomy, *, softmax: bool = False, flat_pool: str = "max"
+) -> dict:
+    """Fine classifier alone; grouped maximum at inference gives the levels above.
+
+    Other rules than the paper's (`flat_pool`, of `FLAT_POOLS`) tell how much of a
+    head's gain over this one is learned, and how much a better rule gives for nothing.
+    """
     probabilities = {taxonomy.fine: _leaves(embedding, taxonomy, softmax=softmax)}
     for lower, upper in _steps(taxonomy):
-        pool = GroupedMaxPool(taxonomy.groups(lower), name=f"{upper}_max_pool")
+        layer = FLAT_POOLS[flat_pool]
+        pool = layer(taxonomy.groups(lower), name=f"{upper}_{flat_pool}_pool")
         # A loss on an upper level must not reach the classifier.
         probabilities[upper] = pool(ops.stop_gradient(probabilities[lower]))
     return probabilities
+
+
+FLAT_POOLS = {
+    "max": GroupedMaxPool,
+    "average": GroupedAveragePool,
+    "noisy_or": GroupedNoisyOr,
+}
 
 
 def levelwise(embedding, taxonomy: Taxonomy, *, softmax: bool = False) -> dict:

@@ -17,7 +17,7 @@ from tfhier import frontends, heads
 from tfhier.backbones import BACKBONES, SMALLEST_BANDS
 from tfhier.backbones.blocks import batch_norm
 from tfhier.errors import InputError, close_names
-from tfhier.experiment import Experiment
+from tfhier.experiment import HEAD_SETTINGS, Experiment
 from tfhier.layers import LogMel, ResidualAttention, SpecAugment
 from tfhier.taxonomy import Taxonomy
 
@@ -79,9 +79,7 @@ def build(
 
 def _options(experiment: Experiment) -> dict:
     """Return what an experiment's head takes beside embedding and taxonomy."""
-    if experiment.head != "resatt":
-        return {}
-    names = ("attention_prior", "attention_scale")
+    names = HEAD_SETTINGS.get(experiment.head, ())
     return {name: getattr(experiment, name) for name in names}
 
 

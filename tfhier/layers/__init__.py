@@ -2,6 +2,7 @@
 
 from tfhier.layers.grouped_average_pool import GroupedAveragePool
 from tfhier.layers.grouped_max_pool import GroupedMaxPool
+from tfhier.layers.grouped_noisy_or import GroupedNoisyOr
 from tfhier.layers.log_mel import LogMel
 from tfhier.layers.matmul_conv2d import MatmulConv2D
 from tfhier.layers.pad_frames import PadFrames
@@ -14,6 +15,7 @@ from tfhier.layers.unfold import Unfold
 __all__ = [
     "GroupedAveragePool",
     "GroupedMaxPool",
+    "GroupedNoisyOr",
     "LogMel",
     "MatmulConv2D",
     "PadFrames",
