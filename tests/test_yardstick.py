@@ -67,22 +67,26 @@ def test_averages_of_embeddings_are_means_over_their_frames(data, shape, rng):
     np.testing.assert_allclose(found[yardstick.EMBEDDINGS], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("one_scale", [False, True])
-def test_each_label_is_a_regression_on_its_observed_training_clips(data, one_scale):
+@pytest.mark.parametrize("of_embeddings", [False, True])
+def test_each_label_is_a_regression_on_its_observed_training_clips(
+    data, of_embeddings, monkeypatch
+):
+    strength = 0.3 if of_embeddings else 1.0
+    monkeypatch.setattr(yardstick, "_choose_strength", lambda *_: strength)
     bundle, parts = prepared(data)
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
     averages = averages * np.linspace(0.1, 1.0, averages.shape[1])
     found = yardstick.logistic_regression(
-        bundle, parts, averages, Experiment(), one_scale=one_scale
+        bundle, parts, averages, Experiment(), of_embeddings=of_embeddings
     )
     targets, observed = bundle.labellings["fine"]
     for column, label in enumerate(tiny.LABELS):
         train = (parts == "train") & observed[:, column]
         test = (parts == "test") & observed[:, column]
         scaler = StandardScaler().fit(averages[train])
-        if one_scale:
+        if of_embeddings:
             scaler.scale_ = np.full_like(scaler.scale_, np.sqrt(scaler.var_.mean()))
-        model = LogisticRegression(max_iter=1000)
+        model = LogisticRegression(C=strength, max_iter=1000)
         model.fit(scaler.transform(averages[train]), targets[train, column] > 0)
         scores = model.predict_proba(scaler.transform(averages[test]))[:, 1]
         got = found["test"]["fine"]["per_label"][label]["average_precision"]
@@ -104,6 +108,15 @@ def test_features_that_show_the_truth_are_used(data):
     assert blind["test_truth"]["fine"]["mAP"] < found["test_truth"]["fine"]["mAP"] - 0.1
 
 
+@pytest.mark.parametrize(("noise", "chosen"), [(0.1, (1.0,)), (30.0, (0.01, 0.001))])
+def test_embeddings_that_tell_little_are_regularised_strongly(noise, chosen, rng):
+    targets = (rng.random((200, 3)) < 0.5) * 1.0
+    inputs = np.repeat(targets, 20, axis=1)
+    inputs = inputs + noise * rng.normal(size=inputs.shape)
+    observed = rng.random(targets.shape) < 0.9
+    assert yardstick._choose_strength(inputs, (targets, observed)) in chosen
+
+
 def test_a_label_seen_one_way_only_gets_its_share(data):
     bundle, parts = prepared(data)
     targets, observed = bundle.labellings["fine"]
@@ -112,7 +125,7 @@ def test_a_label_seen_one_way_only_gets_its_share(data):
     observed[train, 1] = False
     averages = yardstick.time_averages(bundle, None)[yardstick.MEANS]
     labelling = targets[train], observed[train]
-    models = yardstick._fit(averages[train], labelling, one_scale=False)
+    models = yardstick._fit(averages[train], labelling, one_scale=False, strength=1.0)
     assert models[0](averages[:3]).tolist() == [1.0] * 3
     assert models[1](averages[:3]).tolist() == [0.5] * 3
     assert 0 < models[2](averages[:3]).min() < 1

@@ -79,7 +79,9 @@ def _add_port(porting: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(predicting: argparse.ArgumentParser) -> None:
-    predicting.add_argument("model", type=Path, metavar="MODEL.keras")
+    predicting.add_argument(
+        "model", type=Path, metavar="MODEL", help="a .keras file, or published weights"
+    )
     predicting.add_argument(
         "audio", type=Path, nargs="+", metavar="AUDIO", help="files, or folders of them"
     )

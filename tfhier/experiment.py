@@ -206,7 +206,7 @@ class Experiment:
             raise InputError(
                 "A backbone starts from pretrained weights or from initial "
                 f"experiments, not both. Received: pretrained='{self.pretrained}', "
-                f"initial={self.initial}"
+                f"initial={self.initial}. Drop one: --set pretrained= or --set initial="
             )
         if (self.frozen or self.fit == "svm") and not (self.initial or self.pretrained):
             raise InputError(

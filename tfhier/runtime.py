@@ -16,6 +16,8 @@ import numpy as np
 
 from tfhier import audio, contract, saved, tagger
 from tfhier.errors import InputError
+from tfhier.pretrained import porting
+from tfhier.pretrained.registry import CHECKPOINTS
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
 BATCH_SECONDS = 60
@@ -26,16 +28,22 @@ class LoadedTagger:
     """A tagger loaded from a `.keras` file.
 
     Args:
-        path: str or Path. A file written by `tfhier port` or by training.
+        path: str or Path. A file written by `tfhier port` or by training; or the name
+            of published weights (`tfhier list weights`), which are fetched and ported.
         window_seconds: float. Length of sound that a model of whole clips takes at a
             time. Memory then no longer grows with the clip. Defaults to 0: whole clips.
 
     Raises:
         InputError: The file is missing, broken, no tagger of waveforms, or contradicts
-            its contract; or the model has windows of its own.
+            its contract; the weights cannot be had; or the model has windows of its
+            own.
     """
 
     def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
+        published = CHECKPOINTS.get(str(path))
+        if published and not Path(path).exists():
+            # The last one answers as the published file does.
+            path = porting.find(published.name, frontend=published.frontends[-1])
         self.contract = contract.read(path)
         if window_seconds:
             self._choose_window(path, window_seconds)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tfhier
 from tfhier.data import download
 from tfhier.errors import InputError
 from tfhier.files import locked
@@ -258,3 +259,14 @@ def test_the_yamnet_at_hand_is_an_edition(server, monkeypatch):
     monkeypatch.setenv("TFHIER_DATA", str(YAMNET.parents[1]))
     monkeypatch.setenv("TFHIER_OFFLINE", "1")
     assert locate(CHECKPOINTS["yamnet"]).resolve() == YAMNET.resolve()
+
+
+@pytest.mark.skipif(not YAMNET.is_file(), reason="there is no YAMNet beside the tree")
+def test_published_weights_are_loaded_by_name(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFHIER_DATA", str(YAMNET.parents[1]))
+    loaded = tfhier.load("yamnet")
+    assert loaded.frontend.get_config()["eight_bit"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yamnet").write_text("a file of that name comes first")
+    with pytest.raises(InputError, match=r"yamnet is no \.keras file"):
+        tfhier.load("yamnet")

@@ -46,7 +46,8 @@ def confusion_matrix(counts: np.ndarray, labels: Sequence[str]) -> Figure:
         [f"{n} ({t})" for n, t in zip(names, totals[:, 0], strict=True)],
         size=text_size,
     )
-    axes.set_xticks(range(size), names, size=text_size, rotation=90 if size > 6 else 0)
+    is_crowded = size > 6 or max(map(len, names)) > 12
+    axes.set_xticks(range(size), names, size=text_size, rotation=90 * is_crowded)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("decided", size=style.SIZE)

@@ -13,6 +13,8 @@ from tfhier.report.page import file_name, percent, picture, table, text
 # More labels make neither a legible table of conditions nor a curve for each.
 _MAX_CURVES = 6
 _MAX_ERRORS = 10
+# Labels on a plane of embeddings: with more, nobody tells their colours apart.
+_MOST_COLOURS = 20
 
 
 def confusions(folder: Path, summary: dict) -> list[str]:
@@ -110,9 +112,12 @@ def conditions(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
 
 def embeddings(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
     """The best run's embeddings of test clips on a plane, for single labels."""
-    level = bundle.taxonomy.fine
-    if "uar" not in summary["test"][level]:
+    exclusive = [name for name, found in summary["test"].items() if "uar" in found]
+    if not exclusive:
         return []
+    sizes = bundle.taxonomy.sizes
+    legible = [name for name in exclusive if sizes[name] <= _MOST_COLOURS]
+    level = (legible or exclusive)[0]
     rows, places = explain.embedding_plane(folder, bundle)
     targets, observed = (table[rows] for table in bundle.labellings[level])
     drawn = metrics.has_one_label(targets, observed)
@@ -123,6 +128,8 @@ def embeddings(folder: Path, summary: dict, bundle: Bundle) -> list[str]:
         f"What the classifier of the best run, {summary['best_run']}, sees of "
         f"{drawn.sum()} test clips, laid on a plane by t-SNE: near dots are alike, "
         "distances between groups mean nothing."
+        + f" Colours are those of the level '{level}'."
+        * (len(exclusive) > 1)
     )
     return [text(note), picture(figure, folder / "plots" / "embeddings.png")]
 

@@ -220,7 +220,8 @@ DECISIONS = (
     "score. UAR, the unweighted average recall, is the mean of the labels' recalls; "
     "accuracy is the share of clips decided right; the parent error is the share of "
     "clips decided for a label of another parent. Clips with none, several or unknown "
-    "labels are not counted in these."
+    "labels are not counted in these. F1 is no matter of that decision but of the "
+    "threshold, so it may lie below a label's recall and precision."
 )
 
 

@@ -319,7 +319,7 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
                     dealt,
                     inputs,
                     setting,
-                    one_scale=name == yardstick.EMBEDDINGS,
+                    of_embeddings=name == yardstick.EMBEDDINGS,
                 )
             )
             bar.update()
