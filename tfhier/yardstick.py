@@ -22,7 +22,7 @@ EMBEDDINGS = "regression on embeddings"
 _BATCH_SIZE = 32
 # scikit-learn's C: the first of log-mels; for embeddings, which have many more units
 # than log-mels have bands, one of these is chosen.
-_STRENGTHS = (1.0, 0.1, 0.01, 0.001)
+STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 _HELD_OUT = 1 / 3
 
 
@@ -93,7 +93,7 @@ def logistic_regression(
     for level, (targets, observed) in bundle.labellings.items():
         labelling = targets[training], observed[training]
         seen = averages[training]
-        strength = _STRENGTHS[0]
+        strength = STRENGTHS[0]
         if of_embeddings:
             strength = _choose_strength(seen, labelling)
         settings = {"one_scale": of_embeddings, "strength": strength}
@@ -120,12 +120,12 @@ def _choose_strength(inputs: np.ndarray, labelling: Labelling) -> float:
     rest = tuple(table[~is_held] for table in labelling)
     targets, observed = (table[is_held] for table in labelling)
     losses = []
-    for strength in _STRENGTHS:
+    for strength in STRENGTHS:
         models = _fit(inputs[~is_held], rest, one_scale=True, strength=strength)
         scores = np.stack([model(inputs[is_held]) for model in models], axis=1)
         right = np.where(targets > 0, scores, 1.0 - scores)
         losses.append(-np.log(np.maximum(right, 1e-7))[observed].sum())
-    return _STRENGTHS[int(np.argmin(losses))]
+    return STRENGTHS[int(np.argmin(losses))]
 
 
 def _fit(

@@ -280,6 +280,7 @@ def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
     wanted = {
         "methods": [yardstick.MEANS, yardstick.DEVIATIONS],
         "embedded": network_digest(embedded.model) if embedded else "",
+        "strengths": list(yardstick.STRENGTHS),
         "frontend": setting.frontend,
         "deals": [list(deal) for deal in deals],
         **{
