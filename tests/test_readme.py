@@ -56,8 +56,12 @@ def test_its_python_runs_from_top_to_bottom(workplace):
 def test_its_experiments_exist():
     found = catalogue.find(ROOT / "experiments")
     tables = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    names = r"--exp '?((?:\w+\*?|\*)+)'?"
-    mentioned = set(re.findall(names, TEXT + tables))
+    patterns = re.findall(r"--exp '?(\w*)(?:\{([\w,]+)\}|(\*?))'?", TEXT + tables)
+    mentioned = {
+        start + end
+        for start, ends, star in patterns
+        for end in (ends.split(",") if ends else [star])
+    }
     assert {"openmic_resatt", "primates_cnn10_16k", "esc10_cnn10"} <= mentioned
     mentioned |= set(re.findall(r"`((?:openmic|features)_[a-z_]+)`", TEXT + tables))
     catalogue.match(sorted(mentioned), found)

@@ -45,8 +45,7 @@ def test_front_ends_are_those_of_the_rates():
 
 
 def test_no_published_sum_was_mistyped_since_it_was_checked():
-    # Against Zenodo's record 3987831, the pages named in the registry and two
-    # projects that quote them. A new or corrected sum changes this one.
+    # Sizes and sums as other projects quote them; a new or corrected one changes this.
     sums = [
         f"{name} {each.size} {each.md5} {each.sha256} {' '.join(each.editions)}"
         for name, each in sorted(CHECKPOINTS.items())
