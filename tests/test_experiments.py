@@ -78,6 +78,7 @@ VARIED = {
     "Gibbons in other forests": {
         "backbone", "frontend", "pretrained", "frozen", "dropout_scale",
         "spec_augment", "hidden_units", "hidden_dropout", "width",
+        "backbone_rate",
     },
     "Own recordings": {"backbone"},
     "Table 1, YAMNet trained on": {*_HEADS, "initial"},

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tfhier import heads, losses, tagger
+from tfhier.experiment import Experiment
 from tfhier.layers import (
     GroupedAveragePool,
     GroupedMaxPool,
@@ -175,6 +176,13 @@ def test_a_flat_tagger_follows_its_rule_and_learns_nothing_from_it(pool, rng):
     expected = heads.FLAT_POOLS[pool](TREE.groups("fine"))(found["fine"])
     np.testing.assert_allclose(found["coarse"], expected, rtol=1e-6)
     assert tape.gradient(loss, model.trainable_weights) == [None, None]
+
+
+def test_an_experiment_chooses_the_rule_of_its_flat_tagger():
+    experiment = Experiment(backbone="cnn6", width=1 / 32, head="flat")
+    for pool, layer in heads.FLAT_POOLS.items():
+        _, body = tagger.build(experiment.but(flat_pool=pool), TREE)
+        assert isinstance(body.get_layer(f"coarse_{pool}_pool"), layer)
 
 
 def test_maximum_of_negative_scores_is_not_zero():

@@ -46,7 +46,6 @@ PAIRS = [
     ({}, {"layer_decay": 0.5}),
     ({"ema_decay": 0.5}, {"ema_statistics": True}),
     ({"hidden_units": 4}, {"hidden_dropout": 0.5}),
-    ({"head": "flat"}, {"flat_pool": "average"}),
     ({"head": "resatt"}, {"attention_prior": 1.0}),
     ({"head": "resatt"}, {"attention_scale": 0.1}),
 ]

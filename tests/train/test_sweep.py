@@ -16,7 +16,7 @@ from tfhier.errors import InputError
 from tfhier.files import locked, read_json, write_json
 from tfhier.network_digest import network_digest
 from tfhier.train import run as training
-from tfhier.train import sweep
+from tfhier.train import sweep, yardsticks
 from tfhier.train.job import Job
 from tfhier.train.request import run_request
 
@@ -284,34 +284,34 @@ def test_folds_test_every_clip_once_a_seed(data, tmp_path):
 def fits(monkeypatch) -> list:
     """Record how often the yardstick is worked out anew."""
     calls = []
-    original = sweep.yardstick.logistic_regression
+    original = yardsticks.yardstick.logistic_regression
 
     def record(*arguments, **settings):
         calls.append(0)
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(sweep.yardstick, "logistic_regression", record)
+    monkeypatch.setattr(yardsticks.yardstick, "logistic_regression", record)
     return calls
 
 
 def test_the_yardstick_is_worked_out_once_a_folder(data, tmp_path, monkeypatch):
     calls = fits(monkeypatch)
     job = make_job(data, tmp_path / "results")
-    first = sweep._yardsticks(job, job.experiment)
-    assert sweep._yardsticks(job, job.experiment) == read_json(
+    first = yardsticks.of_job(job, job.experiment)
+    assert yardsticks.of_job(job, job.experiment) == read_json(
         tmp_path / "results" / "yardstick.json"
     )["results"]  # fmt: skip
     assert set(first) == {yardstick.MEANS, yardstick.DEVIATIONS}
     assert all(found["test"]["fine"]["mAP"]["mean"] > 0 for found in first.values())
     assert len(calls) == 2
     setting = job.experiment.but(head="gap", learning_rate=0.5)
-    sweep._yardsticks(job, setting)
+    yardsticks.of_job(job, setting)
     assert len(calls) == 2
-    sweep._yardsticks(job, job.experiment.but(validation_fraction=0.3))
+    yardsticks.of_job(job, job.experiment.but(validation_fraction=0.3))
     assert len(calls) == 4
     other = tiny.write(tmp_path / "other", seed=1, with_audio=False)
     bundle = tiny.bundle(other, job.experiment)
-    sweep._yardsticks(dataclasses.replace(job, bundle=bundle), job.experiment)
+    yardsticks.of_job(dataclasses.replace(job, bundle=bundle), job.experiment)
     assert len(calls) == 6
 
 
@@ -321,8 +321,8 @@ def test_experiments_of_a_table_share_the_yardstick(data, tmp_path, monkeypatch)
     damaged.parent.mkdir()
     damaged.write_text("{", encoding="utf-8")
     first, second = (make_job(data, tmp_path / name) for name in ("b", "c"))
-    sweep._yardsticks(first, first.experiment)
-    sweep._yardsticks(second, second.experiment.but(head="gap"))
+    yardsticks.of_job(first, first.experiment)
+    yardsticks.of_job(second, second.experiment.but(head="gap"))
     assert len(calls) == 2
     files = [job.folder / "yardstick.json" for job in (first, second)]
     assert read_json(files[0]) == read_json(files[1])
@@ -332,7 +332,7 @@ def test_the_yardstick_of_folds_is_of_the_same_deals(data, tmp_path, monkeypatch
     calls = fits(monkeypatch)
     experiment = tiny.on_features(data, num_folds=2, seeds=(0, 1))
     job = make_job(data, tmp_path / "results", experiment)
-    found = sweep._yardsticks(job, job.experiment)
+    found = yardsticks.of_job(job, job.experiment)
     assert len(calls) == 8
     assert found[yardstick.MEANS]["test"]["fine"]["mAP"]["std"] > 0
 

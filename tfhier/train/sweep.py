@@ -6,21 +6,18 @@ where a grid is searched, and `fold2/` below that for cross-validation) and
 figures beside them, and where, when and on what the numbers were made.
 """
 
-import contextlib
 import shutil
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from tfhier import compare, console, evaluate, frontends, machine, yardstick
+from tfhier import compare, console, evaluate, machine
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import steps_per_epoch
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import locked, read_json, write_json
-from tfhier.network_digest import network_digest
-from tfhier.train import reuse
+from tfhier.train import reuse, yardsticks
 from tfhier.train import run as training
 from tfhier.train.job import Job
 from tfhier.train.request import check_settings, is_trained, run_request
@@ -87,13 +84,8 @@ def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:
             if is_trained(folder) and not fresh:
                 continue
             initial = job.initial(seed=seed, fold=fold)
-            for path in initial if fresh else ():
-                if path.resolve().is_relative_to(job.folder.resolve()):
-                    raise InputError(
-                        f"{job.name} starts from {path}, which --fresh would delete "
-                        f"with all of {job.folder}. Choose another --output folder, or "
-                        "copy that model elsewhere and start from the copy."
-                    )
+            if fresh:
+                _keep_starts(job, initial)
             parts = job.bundle.deal(setting, seed=seed, fold=fold)
             # Networks of other seeds are of the same shape.
             if not is_built:
@@ -101,6 +93,17 @@ def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:
                     setting, job.bundle, seed=seed, parts=parts, initial=initial
                 )
             is_built = True
+
+
+def _keep_starts(job: Job, initial: list[Path]) -> None:
+    """Raise an InputError if deleting a job's results would delete its start."""
+    for path in initial:
+        if path.resolve().is_relative_to(job.folder.resolve()):
+            raise InputError(
+                f"{job.name} starts from {path}, which --fresh would delete with all "
+                f"of {job.folder}. Choose another --output folder, or copy that model "
+                "elsewhere and start from the copy."
+            )
 
 
 def _clear(folder: Path) -> None:
@@ -248,7 +251,7 @@ def _summarise(job: Job, settings: list[Experiment], done: list[dict]) -> dict:
         "runs": chosen,
         "paper": job.experiment.paper,
         "departures": list(job.paper.departures),
-        "yardsticks": _yardsticks(job, settings[best]),
+        "yardsticks": yardsticks.of_job(job, settings[best]),
     }
     for part in ("test", "test_truth", "test_live"):
         if part in chosen[0]:
@@ -270,64 +273,6 @@ def _lowest(losses: list[float | None]) -> int:
     """Position of the lowest loss; undefined ones never win over defined ones."""
     known = [np.inf if loss is None or np.isnan(loss) else loss for loss in losses]
     return int(np.argmin(known))
-
-
-def _yardsticks(job: Job, setting: Experiment) -> dict[str, dict]:
-    """Logistic regressions on the same clips and deals, computed once a table."""
-    path = job.folder / "yardstick.json"
-    deals = list(job.deals()) if job.num_folds else [(0, 0)]
-    embedded = job.bundle.embedded
-    wanted = {
-        "methods": [yardstick.MEANS, yardstick.DEVIATIONS],
-        "embedded": network_digest(embedded.model) if embedded else "",
-        "strengths": list(yardstick.STRENGTHS),
-        "frontend": setting.frontend,
-        "deals": [list(deal) for deal in deals],
-        **{
-            name: run_request(setting, job.bundle, seed=0, fold=0)[name]
-            for name in (
-                "data",
-                "data_fingerprint",
-                "num_clips",
-                "features",
-                "clip_seconds",
-                "taxonomy",
-                "coarse_negatives",
-                "validation_fraction",
-                "num_folds",
-                "selection",
-            )  # fmt: skip
-        },
-    }
-    for other in job.folder.parent.glob("[!.]*/yardstick.json"):
-        # A damaged file of another experiment is no business of this one.
-        with contextlib.suppress(InputError, KeyError):
-            there = read_json(other)
-            if there["of"] == wanted:
-                write_json(path, there)
-                return there["results"]
-    frontend = None if setting.features else frontends.build(setting.frontend)
-    parts = [job.bundle.deal(setting, seed=seed, fold=fold) for seed, fold in deals]
-    averages, found = yardstick.time_averages(job.bundle, frontend), {}
-    bar = tqdm(total=len(averages) * len(parts), disable=None, leave=False)
-    for name, inputs in averages.items():
-        bar.set_description(name)
-        results = []
-        for dealt in parts:
-            results.append(
-                yardstick.logistic_regression(
-                    job.bundle,
-                    dealt,
-                    inputs,
-                    setting,
-                    of_embeddings=name == yardstick.EMBEDDINGS,
-                )
-            )
-            bar.update()
-        found[name] = {part: compare.aggregate(results, part) for part in results[0]}
-    bar.close()
-    write_json(path, {"of": wanted, "results": found})
-    return found
 
 
 def describe_data(bundle: Bundle) -> dict:
