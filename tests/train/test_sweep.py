@@ -492,7 +492,7 @@ def test_a_run_on_other_clips_is_said_to_be_one(data, tmp_path):
     elsewhere = tiny.write(tmp_path / "elsewhere", seed=1, with_audio=False)
     job = make_job(elsewhere, tmp_path, experiment)
     with pytest.raises(
-        InputError, match=r"a run on other clips or labels.* \(data_finger.* -> "
+        InputError, match=r"a run on other clips or labels.* \(.*data_finger.* -> "
     ):
         sweep.run(job)
 
