@@ -28,7 +28,7 @@ _STYLE = """
   --paper: #fff; --mark: #fff3d6; --loud: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --soft: #a5a5a5;
   --line: #444; --paper: #1b1b1b; --mark: #4a3d18; --loud: #c4382f; } }
-body { margin: 0 auto; max-width: 980px; padding: 1.5rem 1rem 4rem;
+body { margin: 0 auto; max-width: 1080px; padding: 1.5rem 1rem 4rem;
   background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
@@ -193,7 +193,8 @@ READING = (
     "has no AP and no F1; one without both kinds has no ROC-AUC.",
     "Yardsticks: logistic regression for each label, on the same clips and labels, "
     "from means (or means and standard deviations) over time of log-mels or "
-    "precomputed features.",
+    "precomputed features; where a frozen backbone embeds the clips, also from mean "
+    "embeddings.",
     "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
     "under cross-validation, by fold.",
 )
