@@ -87,10 +87,23 @@ def settings_of(frontend: LogMel) -> dict:
     return {name: value for name, value in config.items() if name not in foreign}
 
 
-def name_of(frontend: LogMel) -> str:
-    """Return the name of what computes the same, "" if there is none."""
-    own = settings_of(frontend)
-    return next((name for name in FRONTENDS if settings_of(build(name)) == own), "")
+def name_of(frontend: LogMel, *, any_hop: bool = False) -> str:
+    """Return the name of what computes the same, "" if there is none.
+
+    Args:
+        frontend: LogMel.
+        any_hop: bool. Whether the hop may be another, as what is computed of a frame
+            does not depend on it. Defaults to False.
+    """
+
+    def told(each: LogMel) -> dict:
+        settings = settings_of(each)
+        if any_hop:
+            del settings["hop_length"]
+        return settings
+
+    own = told(frontend)
+    return next((name for name in FRONTENDS if told(build(name)) == own), "")
 
 
 def describe() -> dict[str, str]:

@@ -54,27 +54,13 @@ def build(
     return log_mel, _sentence(log_mel, name, hop_length)
 
 
-def name_of(log_mel: LogMel) -> str:
-    """Return the name of a front end, whatever its hop; "" for one without."""
-    own = _without_hop(log_mel)
-    names = (name for name in FRONTENDS if _without_hop(frontends.build(name)) == own)
-    return next(names, "")
-
-
-def _without_hop(log_mel: LogMel) -> dict:
-    """Return what a front end computes of a frame."""
-    settings = frontends.settings_of(log_mel)
-    del settings["hop_length"]
-    return settings
-
-
 def _sentence(log_mel: LogMel, name: str | None, hop_length: int | None) -> str:
     """Return a sentence on where the settings of the front end come from."""
     settings = log_mel.get_config()
     hop = f"a hop of {settings['hop_length']} samples"
     if name is not None:
         found = f"The front end is {name}, as named"
-    elif known := name_of(log_mel):
+    elif known := frontends.name_of(log_mel, any_hop=True):
         found = f"The front end is {known}, by the tensors"
     else:
         found = (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import tagger
+from tfhier import frontends, tagger
 from tfhier.backbones.blocks import scaled
 from tfhier.contract import Contract
 from tfhier.errors import InputError
@@ -250,7 +250,8 @@ def convert(
     log_mel, heard = front_end.build(tensors, frontend, hop_length=hop_length)
     _check_mels(tensors, log_mel)
     if taxonomy is None:
-        taxonomy, named = labels.of(num_classes, heard=front_end.name_of(log_mel))
+        heard_as = frontends.name_of(log_mel, any_hop=True)
+        taxonomy, named = labels.of(num_classes, heard=heard_as)
     else:
         labels.check(taxonomy, num_classes)
         named = "The labels are the given ones."
