@@ -20,15 +20,15 @@ FLOORS = {
             "data layers frontends augment losses",
             "backbones heads tagger saved",
             "train pretrained runtime predict evaluate clip_table machine tables "
-            "yardstick compare explain report",
-            "__main__ study",
+            "yardstick compare explain report export",
+            "__main__ study serve",
         )
     )
     for name in names.split()
 }
-# Who may import TensorFlow, whatever Keras computes with: the input (tf.data), and the
-# reader of TFLite files, whose schema is part of it.
-TENSORFLOW = {"data", "pretrained"}
+# Who may import TensorFlow, whatever Keras computes with: the input (tf.data), the
+# reader of TFLite files, whose schema is part of it, and what leaves the laboratory.
+TENSORFLOW = {"data", "pretrained", "export", "serve"}
 # Floor 1 has two halves that are blind to each other: input, and blocks of networks.
 INPUT = "data"
 BLOCKS = {"layers", "frontends", "augment", "losses"}
