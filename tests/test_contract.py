@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfhier import contract
+from tfhier import contract, members
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.taxonomy import Taxonomy
@@ -29,6 +29,13 @@ FULL = Contract(
     source="Größe, \udcff.pth",
     licence="CC BY 4.0",
     citation="Nobody: Nothing\nNowhere, 2020",
+    name="zoo",
+    clip_seconds=10.0,
+    frontend={"num_fft": 1024, "center": True, "offset": None},
+    weights="int8",
+    thresholds={"zebra": (0.25, 0.5), "animal": (0.0, 1.0)},
+    results={"zebra": {"mAP": 0.5}},
+    versions={"tfhier": "0.1.0"},
 )
 
 
@@ -45,7 +52,7 @@ def path(tmp_path):
     return tmp_path / "model.keras"
 
 
-def archive(path, text: str | bytes, *, member: str = contract.MEMBER):
+def archive(path, text: str | bytes, *, member: str = members.CONTRACT):
     """Write an archive with one member."""
     with zipfile.ZipFile(path, "w") as file:
         file.writestr(member, text)
@@ -91,9 +98,35 @@ def test_the_text_is_plain_json_of_a_known_format(path):
     contract.attach(path, FULL)
     with zipfile.ZipFile(path) as file:
         content = json.loads(file.read("tfhier.json"))
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["taxonomy"].splitlines()[0] == "zebra,animal"
     assert content["window_seconds"] == 0.975
+
+
+def test_a_contract_of_the_first_format_is_read(tmp_path):
+    new = ("name", "clip_seconds", "frontend", "weights", "thresholds", "results")
+    text = changed(format=1, versions=None, **dict.fromkeys(new))
+    found = contract.read(archive(tmp_path / "old.keras", text))
+    assert found == own_contract()
+    assert found.min_samples == 1
+
+
+def test_a_contract_takes_the_place_of_another_and_leaves_all_else(path):
+    with zipfile.ZipFile(path) as file:
+        before = {name: file.read(name) for name in file.namelist()}
+    contract.attach(path, own_contract())
+    contract.attach(path, FULL)
+    assert contract.read(path) == FULL
+    with zipfile.ZipFile(path) as file:
+        names = file.namelist()
+        assert len(names) == len(set(names)) == len(before) + 1
+        assert all(file.read(name) == content for name, content in before.items())
+
+
+def test_the_shortest_waveform_follows_from_the_front_end():
+    centred = {"center": True, "num_fft": 512, "window_length": 400}
+    assert own_contract(frontend=centred).min_samples == 257
+    assert own_contract(frontend=centred | {"center": False}).min_samples == 400
 
 
 # -- Promises that cannot be kept ------------------------------------------------------
@@ -144,23 +177,29 @@ def test_features_have_no_rate_and_windows_may_touch():
     [
         ("{", "Expecting property name"),
         ("", "Expecting value"),
-        ("[1]", "expected a contract of format 1"),
-        ("null", "expected a contract of format 1"),
+        ("[1]", "expected a contract of format 2"),
+        ("null", "expected a contract of format 2"),
         ("[" * 100_000, "nested too deeply"),
         (b"\xff\xfe{}", "codec can't decode"),
-        (changed(format=2), "expected a contract of format 1"),
-        (changed(format=None), "expected a contract of format 1"),
-        (changed(licence=None), "expected the fields citation, hop_seconds, lic"),
-        (changed(more=1), "expected the fields citation, hop_seconds, licence"),
+        (changed(format=3), "expected a contract of format 2"),
+        (changed(format=None), "expected a contract of format 2"),
+        (changed(licence=None), "expected the fields citation, clip_seconds, frontend"),
+        (changed(more=1), "expected the fields citation, clip_seconds, frontend"),
         (changed(sample_rate="16k"), "sample_rate is of the type int. Rec.*'16k'"),
         (changed(softmax="no"), "softmax is of the type bool"),
         (changed(hop_seconds=2), "without gaps"),
+        (changed(clip_seconds=-1), "clip_seconds is 0 or more. Received: -1"),
+        (changed(thresholds={"sound": [0.5]}), "one for each label of {'sound': 3}"),
+        (changed(thresholds={"sound": [0, 1, 1.5]}), r"lie in \[0, 1\]. Received: s"),
+        (changed(thresholds={"sound": 3}), "thresholds are lists"),
+        (changed(thresholds={"sound": [None] * 3}), "float.* argument must be"),
+        (changed(frontend=[]), r"frontend is of the type dict. Received: \[\]"),
         (changed(taxonomy="fine,coarse\na\n"), r"row 2: expected 2 names \(fine, co"),
         (changed(taxonomy="fine"), "needs a header of levels"),
         (changed(taxonomy=5), "needs a header of levels"),
         (changed(taxonomy="fine,fine\na,b\n"), "level"),
     ],
-    ids=range(17),
+    ids=range(23),
 )
 def test_contracts_that_cannot_be_read_are_one_message(tmp_path, text, message):
     path = archive(tmp_path / "other.keras", text)
@@ -201,7 +240,7 @@ def test_one_changed_bit_gives_the_contract_or_one_message(tmp_path, compression
     path, draw = tmp_path / "model.keras", random.Random(3)
     with zipfile.ZipFile(path, "w", compression) as file:
         file.writestr("config.json", "{}")
-        file.writestr(contract.MEMBER, FULL.to_json())
+        file.writestr(members.CONTRACT, FULL.to_json())
     whole = path.read_bytes()
     num_refused = 0
     for place in range(len(whole)):

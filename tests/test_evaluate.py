@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tfhier import clip_table, evaluate, metrics, thresholds
+from tfhier import clip_table, contract, evaluate, metrics, saved, thresholds
+from tfhier.contract import Contract
 from tfhier.data.clips import Clips
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
@@ -38,7 +39,8 @@ def run(data, tmp_path_factory):
         level: keras.layers.Dense(size, activation="sigmoid")(flat)
         for level, size in bundle.taxonomy.sizes.items()
     }
-    keras.Model(inputs, outputs).save(folder / "best.keras")
+    promised = Contract(taxonomy=bundle.taxonomy, sample_rate=0)
+    saved.write(folder / "best.keras", keras.Model(inputs, outputs), promised)
     (folder / "taxonomy.csv").write_text(bundle.taxonomy.to_csv())
     parts = bundle.deal(experiment, seed=0, fold=0)
     result = evaluate.evaluate_run(folder, bundle, parts, experiment)
@@ -70,6 +72,16 @@ def test_figures_are_those_of_the_test_clips_at_thresholds_of_validation(run):
             assert result["test"][level][metric] == pytest.approx(expected[metric])
             assert result["test_truth"][level][metric] == pytest.approx(truth[metric])
         assert result["test_truth"][level]["num_observed"] == observed[rows].size
+
+
+def test_the_model_carries_its_thresholds_and_figures(run):
+    folder, _, _, result = run
+    promised = contract.read(folder / "best.keras")
+    fitted = thresholds.read(folder / "thresholds.json", promised.taxonomy)
+    for level, values in promised.thresholds.items():
+        np.testing.assert_array_equal(values, fitted[level])
+        assert promised.results[level]["mAP"] == result["test"][level]["mAP"]
+    assert list(promised.thresholds) == list(promised.taxonomy.levels)
 
 
 def test_test_labels_never_decide_thresholds(run, tmp_path):
@@ -234,7 +246,7 @@ def test_live_weights_are_evaluated_beside_an_average(run, tmp_path):
     source, bundle, parts, _ = run
     live = keras.models.load_model(source / "best.keras")
     live.set_weights([-weight for weight in live.get_weights()])
-    live.save(tmp_path / "live.keras")
+    saved.write(tmp_path / "live.keras", live, contract.read(source / "best.keras"))
     evaluated(run, tmp_path, Experiment(ema_decay=0.9))
     alone = tmp_path / "alone"
     alone.mkdir()

@@ -16,7 +16,8 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
-            "experiment catalogue contract network_digest errors files console plots",
+            "experiment catalogue contract members golden network_digest errors files "
+            "console plots",
             "data layers frontends augment losses",
             "backbones heads tagger saved",
             "train pretrained runtime predict evaluate clip_table machine tables "

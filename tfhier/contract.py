@@ -1,25 +1,32 @@
 """What a saved tagger promises: what it must be given and what its numbers mean.
 
-The contract travels inside the `.keras` file, as the member `tfhier.json` of that
-archive, so that a model is never used by guess: a waveform of another sample rate is
-resampled or refused, and a column of scores has a name.
+The contract travels inside every model file (`.keras`, SavedModel, `.tflite`) as
+`tfhier.json`, so that a model is never used by guess: a waveform of another sample rate
+is resampled or refused, a column of scores has a name, and a tag has its threshold.
 """
 
 import dataclasses
 import json
 import math
-import zipfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tfhier import members
 from tfhier.errors import InputError
 from tfhier.taxonomy import Taxonomy
 
-MEMBER = "tfhier.json"
-FORMAT = 1
-# What a changed byte makes of an archive: no end, a password, another compression.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
+FORMAT = 2
+# The fields of the first format, whose files are still read.
+_FIRST = (
+    "taxonomy",
+    "sample_rate",
+    "softmax",
+    "window_seconds",
+    "hop_seconds",
+    "source",
+    "licence",
+    "citation",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +44,21 @@ class Contract:
         source: str. Where the weights come from, for people.
         licence: str. Of the weights, "" where nobody stated one.
         citation: str. What to cite for them.
+        name: str. What the model is called, "" for nothing.
+        clip_seconds: float. Length of the clips that it was trained and tested on and
+            its thresholds were fitted on; 0 where that is not known.
+        frontend: dict. Settings of its `LogMel`; empty for precomputed features.
+        weights: str. How its weights are kept: "float32", "float16", "dynamic" (8 bits,
+            computed with in floats) or "int8" (8 bits throughout).
+        thresholds: dict of level -> tuple of floats (labels,), at or above which a tag
+            is given; empty where none were fitted.
+        results: dict of level -> {metric: float} on test clips; empty where it was not
+            tested.
+        versions: dict of name -> str. Packages that it was saved with, and the date.
 
     Raises:
-        InputError: A field is of another type, the sample rate is negative, or windows
-            would leave sound out.
+        InputError: A field is of another type, the sample rate is negative, windows
+            would leave sound out, or thresholds are not one for each label.
     """
 
     taxonomy: Taxonomy
@@ -51,6 +69,13 @@ class Contract:
     source: str = ""
     licence: str = ""
     citation: str = ""
+    name: str = ""
+    clip_seconds: float = 0.0
+    frontend: dict = field(default_factory=dict)
+    weights: str = "float32"
+    thresholds: dict = field(default_factory=dict)
+    results: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
 
     def __post_init__(self):
         for item in dataclasses.fields(self):
@@ -74,6 +99,40 @@ class Contract:
                 "one sample or more and at most window_seconds. Received: "
                 f"hop_seconds={hop}, window_seconds={window}, sample_rate={rate}"
             )
+        if not 0 <= self.clip_seconds < math.inf:
+            raise InputError(
+                f"A contract's clip_seconds is 0 or more. Received: {self.clip_seconds}"
+            )
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        sizes = {level: len(each) for level, each in self.thresholds.items()}
+        if sizes and sizes != self.taxonomy.sizes:
+            raise InputError(
+                "A contract's thresholds are one for each label of "
+                f"{self.taxonomy.sizes}. Received: {sizes}"
+            )
+        for level, each in self.thresholds.items():
+            if not all(type(value) is float and 0 <= value <= 1 for value in each):
+                raise InputError(
+                    f"A contract's thresholds lie in [0, 1]. Received: {level}={each}"
+                )
+
+    @property
+    def score_meaning(self) -> str:
+        """What the scores of the finest level are, in a sentence."""
+        if self.softmax:
+            return "probabilities of labels that exclude each other: they sum to 1"
+        return "each the probability that its label is heard, whatever else is"
+
+    @property
+    def min_samples(self) -> int:
+        """Fewest samples that a waveform may have, by the front end; 1 if unknown."""
+        if not self.frontend:
+            return 1
+        if self.frontend["center"]:
+            return self.frontend["num_fft"] // 2 + 1
+        return self.frontend["window_length"]
 
     def to_json(self) -> str:
         """Return the contract as text."""
@@ -94,46 +153,48 @@ class Contract:
             content = json.loads(text)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        found = content.pop("format", None) if isinstance(content, dict) else None
+        if found not in (1, FORMAT):
             raise ValueError(f"expected a contract of format {FORMAT}")
         names = {item.name for item in dataclasses.fields(cls)}
+        if found == 1:
+            names = set(_FIRST)
         if set(content) != names:
             raise ValueError(f"expected the fields {', '.join(sorted(names))}")
         content["taxonomy"] = Taxonomy.parse(str(content["taxonomy"]))
+        thresholds = content.get("thresholds")
+        if isinstance(thresholds, dict):
+            if not all(isinstance(each, list) for each in thresholds.values()):
+                raise ValueError("thresholds are lists, one of each level")
+            content["thresholds"] = {
+                level: tuple(map(float, each)) for level, each in thresholds.items()
+            }
         return cls(**content)
 
 
 def attach(path: str | Path, contract: Contract) -> None:
-    """Put a contract into a `.keras` file that has none."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(MEMBER, contract.to_json())
+    """Put a contract into a `.keras` file, in place of one that it has."""
+    members.attach(path, {members.CONTRACT: contract.to_json().encode()})
 
 
 def read(path: str | Path) -> Contract:
-    """Return the contract of a `.keras` file.
+    """Return the contract of a `.keras` or `.tflite` file or a SavedModel folder.
 
     Raises:
-        InputError: The file is missing, is no such archive, is damaged, or has no
-            contract of this format.
+        InputError: The model is missing, is none, is damaged, or has no contract of
+            this format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no model {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return Contract.from_json(archive.read(MEMBER).decode("utf-8"))
+        content = members.read(path, members.CONTRACT)
     except KeyError:
         raise InputError(
             f"{path} does not say what its sample rate and labels are (it has no "
-            f"{MEMBER}): it was not saved by tfhier, or before version 0.1."
+            f"{members.CONTRACT}): it was not saved by tfhier, or before version 0.1."
         ) from None
-    except ValueError as error:
+    try:
+        return Contract.from_json(content.decode("utf-8"))
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"{path} has a contract that cannot be read ({error}). It may have been "
             "saved by another version of tfhier."
-        ) from None
-    except DAMAGE as error:
-        raise InputError(
-            f"{path} is no .keras file, or it is damaged "
-            f"({str(error) or type(error).__name__}): copy or download it again."
         ) from None

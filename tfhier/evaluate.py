@@ -1,12 +1,13 @@
 """Scores and metrics of a tagger: thresholds from validation, figures from test."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from tfhier import clip_table, metrics, saved, tagger, thresholds
+from tfhier import clip_table, contract, metrics, saved, tagger, thresholds
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
@@ -103,7 +104,7 @@ def evaluate_run(
     Thresholds are fitted on the clips that chose the epoch (0.5 where none did) and
     applied to the test clips. Writes `thresholds.json`, `scores.npz` (test keys and
     probabilities), `test_clips.csv` (the finest level as text) and, last,
-    `metrics.json`.
+    `metrics.json`; thresholds and figures also into the model's contract.
 
     Args:
         folder: Path of the run.
@@ -143,6 +144,7 @@ def evaluate_run(
         if not _are_alike(model, live):
             result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
+    _promise(folder / "best.keras", fitted, result["test"])
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}
         np.savez(temporary, sample_key=bundle.clips.keys[rows], **arrays)
@@ -156,6 +158,31 @@ def evaluate_run(
     )
     write_json(folder / "metrics.json", result)
     return result
+
+
+def _promise(
+    path: Path, fitted: Mapping[str, np.ndarray], test: Mapping[str, dict]
+) -> None:
+    """Put thresholds and test results into a model's contract."""
+    before = contract.read(path)
+    after = dataclasses.replace(
+        before,
+        thresholds={
+            level: tuple(map(float, fitted[level])) for level in before.taxonomy.levels
+        },
+        results={level: _headline(found) for level, found in test.items()},
+    )
+    if after != before:
+        contract.attach(path, after)
+
+
+def _headline(found: Mapping) -> dict[str, float]:
+    """Return the figures over all labels that are defined."""
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if isinstance(value, float | np.floating) and np.isfinite(value)
+    }
 
 
 def _are_alike(one: keras.Model, other: keras.Model) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import h5py
 
-from tfhier.contract import DAMAGE
 from tfhier.errors import InputError
+from tfhier.members import DAMAGE
 
 # What a config says of the session and not of the network.
 _PASSING = (

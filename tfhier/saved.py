@@ -1,11 +1,16 @@
 """Saved taggers: loaded with a check, and begun from by others."""
 
+import dataclasses
+import datetime
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from tfhier import contract, frontends, tagger
+import tfhier
+from tfhier import audio, frontends, golden, members, tagger
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
@@ -14,10 +19,48 @@ from tfhier.taxonomy import Taxonomy
 
 
 def write(path: Path, model: keras.Model, promised: Contract) -> None:
-    """Save a tagger with its contract, whole or not at all."""
+    """Save a tagger with its contract and golden clip, whole or not at all.
+
+    Args:
+        path: Path of the `.keras` file.
+        model: End-to-end tagger.
+        promised: Contract, to which front end and versions are added.
+    """
+    frontend = tagger.frontend_of(model)
+    settings = {} if frontend is None else frontends.settings_of(frontend)
+    promised = dataclasses.replace(promised, frontend=settings, versions=versions())
+    carried = {members.CONTRACT: promised.to_json().encode()}
+    if frontend is not None:
+        carried |= golden_of(model, promised).to_members()
     with replacing(path) as temporary:
         model.save(temporary)
-        contract.attach(temporary, promised)
+        members.attach(temporary, carried)
+
+
+def golden_of(model: keras.Model, promised: Contract) -> golden.Golden:
+    """Return the golden clip with the scores that a tagger gives it.
+
+    A model with a window hears the clip cut to it, or filled up to it with zeros.
+    """
+    seconds = golden.SECONDS
+    if promised.window_seconds:
+        seconds = min(seconds, promised.window_seconds)
+    waveform = golden.clip(promised.sample_rate, seconds=seconds)
+    length = round(promised.window_seconds * promised.sample_rate) or len(waveform)
+    found = model(audio.fix_length(waveform, length)[None], training=False)
+    scores = {level: np.asarray(each)[0] for level, each in found.items()}
+    return golden.Golden(waveform, promised.sample_rate, scores)
+
+
+def versions() -> dict[str, str]:
+    """Return the packages that a model is saved with, and the date."""
+    backend = keras.backend.backend()
+    return {
+        "tfhier": tfhier.__version__,
+        "keras": keras.__version__,
+        backend: importlib.metadata.version(backend),
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def load(path: Path, taxonomy: Taxonomy) -> keras.Model:
@@ -49,7 +92,7 @@ def read(path: Path) -> keras.Model:
     try:
         model = keras.models.load_model(path)
     except (
-        *contract.DAMAGE, ValueError, KeyError, TypeError, AttributeError
+        *members.DAMAGE, ValueError, KeyError, TypeError, AttributeError
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} is no usable Keras model ({str(error).splitlines()[0]}). Copy or "

@@ -220,6 +220,7 @@ def contract_of(
         taxonomy=bundle.taxonomy,
         sample_rate=0 if experiment.features else settings["sample_rate"],
         softmax=experiment.loss == "cce",
+        clip_seconds=0.0 if experiment.features else float(experiment.clip_seconds),
         source=" from ".join([f"trained on {bundle.clips.name}", *told("source")]),
         licence="; ".join(told("licence")),
         citation="; ".join(told("citation")),
