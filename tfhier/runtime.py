@@ -1,8 +1,8 @@
-"""A saved tagger as one object: clips in, scores by label out.
+"""A saved tagger as one object, whatever its format: clips in, scores by label out.
 
     import tfhier
 
-    tagger = tfhier.load("cnn14_16k.keras")
+    tagger = tfhier.load("cnn14_16k.keras")  # or .tflite, a SavedModel, a server's URL
     tagger.tag("clip.wav")["label"]  # {"Speech": 0.81, ...}
 
 What sample rate a model needs and how much sound it takes at a time is in its contract
@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import audio, contract, saved, tagger
+from tfhier import audio, golden, model_paths
 from tfhier.errors import InputError
-from tfhier.pretrained import porting
-from tfhier.pretrained.registry import CHECKPOINTS
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
 BATCH_SECONDS = 60
@@ -25,11 +23,13 @@ _LOUDEST = 1e6
 
 
 class LoadedTagger:
-    """A tagger loaded from a `.keras` file.
+    """A saved tagger.
 
     Args:
-        path: str or Path. A file written by `tfhier port` or by training; or the name
-            of published weights (`tfhier list weights`), which are fetched and ported.
+        path: str or Path. A `.keras` or `.tflite` file, a SavedModel folder, the folder
+            of a run or an experiment; the name of published weights (`tfhier list
+            weights`), which are fetched and ported; or the URL of a model on a server,
+            `http://HOST:PORT/v1/models/NAME`.
         window_seconds: float. Length of sound that a model of whole clips takes at a
             time. Memory then no longer grows with the clip. Defaults to 0: whole clips.
 
@@ -40,50 +40,52 @@ class LoadedTagger:
     """
 
     def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
-        published = CHECKPOINTS.get(str(path))
-        if published and not Path(path).exists():
-            # The last one answers as the published file does.
-            path = porting.find(published.name, frontend=published.frontends[-1])
-        self.contract = contract.read(path)
+        self.path = path
+        self._engine = _open(path)
+        self.contract = self._engine.contract
         if window_seconds:
-            self._choose_window(path, window_seconds)
-        if not self.contract.sample_rate:
-            raise InputError(
-                f"{path} takes precomputed features, not sound: it cannot tag audio."
-            )
+            self._choose_window(window_seconds)
         self.taxonomy = self.contract.taxonomy
-        self.model = saved.load(Path(path), self.taxonomy)
-        self.frontend = tagger.frontend_of(self.model)
-        self._check_frontend(path)
-        self._answers = tagger.answers(self.model, self.taxonomy)
+        self.min_samples = self._engine.min_samples
+        window = self.contract.window_seconds
+        if 0 < self._window_and_hop()[0] < self.min_samples:
+            raise InputError(
+                f"{path} contradicts itself: its contract promises windows of "
+                f"{window:g} s at {self.sample_rate} Hz, but its front end needs "
+                f"{self.min_samples} samples. Save it again."
+            )
 
-    def _choose_window(self, path: str | Path, seconds: float) -> None:
+    def _choose_window(self, seconds: float) -> None:
         """Replace the contract's whole clips by windows."""
         own = self.contract.window_seconds
         if own:
             raise InputError(
-                f"{path} hears {own:g} s at a time by itself. Leave the window out."
+                f"{self.path} hears {own:g} s at a time by itself. Leave the window "
+                "out."
             )
         self.contract = dataclasses.replace(
             self.contract, window_seconds=seconds, hop_seconds=seconds
         )
 
-    def _check_frontend(self, path: str | Path) -> None:
-        """Raise an InputError if the front end is not what the contract promises."""
-        if self.frontend is None:
-            fault = "it takes precomputed features"
-        elif self.frontend.sample_rate != self.sample_rate:
-            fault = f"its front end takes {self.frontend.sample_rate} Hz"
-        elif 0 < self._window_and_hop()[0] < self.frontend.min_samples:
-            fault = f"its front end needs {self.frontend.min_samples} samples"
-        else:
-            return
-        window = self.contract.window_seconds
-        length = f"windows of {window:g} s" if window else "whole clips"
-        raise InputError(
-            f"{path} contradicts itself: its contract promises {length} at "
-            f"{self.sample_rate} Hz, but {fault}. Save it again."
-        )
+    @property
+    def model(self):
+        """The Keras model.
+
+        Raises:
+            InputError: The tagger was not loaded from a `.keras` file.
+        """
+        try:
+            return self._engine.model
+        except AttributeError:
+            raise InputError(
+                f"{self.path} is no .keras file: its layers are not to be had. Load "
+                "the file that it was exported from."
+            ) from None
+
+    @property
+    def frontend(self):
+        """The front end of a Keras model, a `tfhier.layers.LogMel`; None of others."""
+        return getattr(self._engine, "frontend", None)
 
     @property
     def sample_rate(self) -> int:
@@ -97,15 +99,50 @@ class LoadedTagger:
 
     def tag(self, clip, *, sample_rate: int | None = None) -> dict[str, dict]:
         """Return {level: {label: probability}} of a clip, arguments as `answer`."""
-        found = self.answer(clip, sample_rate=sample_rate)
+        found = self.scores(clip, sample_rate=sample_rate)
         return {
             level: dict(zip(labels, map(float, found[level]), strict=True))
             for level, labels in self.levels.items()
         }
 
     def embed(self, clip, *, sample_rate: int | None = None) -> np.ndarray:
-        """Return the embedding (units,) of a clip, arguments as `answer`."""
-        return self.answer(clip, sample_rate=sample_rate)["embedding"]
+        """Return the embedding (units,) of a clip, arguments as `answer`.
+
+        Raises:
+            InputError: As of `answer`; or the file answers with scores only.
+        """
+        found = self.answer(clip, sample_rate=sample_rate, with_log_mel=False)
+        if "embedding" not in found:
+            raise InputError(
+                f"{self.path} answers with scores only. For embeddings load the "
+                ".keras file or the SavedModel."
+            )
+        return found["embedding"]
+
+    def scores(self, clip, *, sample_rate: int | None = None) -> dict[str, np.ndarray]:
+        """Return {level: scores (labels,)} of a clip, arguments as `answer`."""
+        waveform = self._waveform(clip, sample_rate)
+        return self._answers(waveform, only_scores=True)
+
+    def selftest(self) -> tuple[float, float]:
+        """Replay the golden clip that the model carries.
+
+        Returns:
+            Largest difference of its scores from those expected, and the largest that
+            passes.
+
+        Raises:
+            InputError: The model has no golden clip, or answers on other levels.
+        """
+        expected = golden.read(model_paths.find(self.path))
+        found = self._answers(expected.waveform, only_scores=True)
+        sizes = {level: len(each) for level, each in expected.scores.items()}
+        if sizes != self.taxonomy.sizes:
+            raise InputError(
+                f"{self.path} contradicts itself: its golden clip has scores of "
+                f"{sizes}, its contract of {self.taxonomy.sizes}. Export it again."
+            )
+        return expected.difference(found), expected.tolerance
 
     def answer(
         self,
@@ -127,27 +164,33 @@ class LoadedTagger:
             with_log_mel: bool. Whether the answer holds the log-mel.
 
         Returns:
-            Dict of float32 arrays: `log_mel` (frames, mels) of the whole clip,
-            `embedding` (units,), `logits` (labels,) of the finest level, and by level
-            probabilities (labels,).
+            Dict of float32 arrays: by level probabilities (labels,) and, as far as the
+            format has them, `log_mel` (frames, mels) of the whole clip, `embedding`
+            (units,) and `logits` (labels,) of the finest level. A `.keras` file has
+            all, a SavedModel and a server the embedding, a `.tflite` file none.
 
         Raises:
             InputError: The clip cannot be read, is too short, or is an array without
                 its rate, of another shape or type, or not finite.
         """
         waveform = self._waveform(clip, sample_rate)
-        if not self.contract.window_seconds:
-            found = self._answers.predict_on_batch(waveform[None])
-            found = {name: values[0] for name, values in found.items()}
-        else:
-            found = self._mean_over_windows(waveform)
-            if with_log_mel:
-                least = max(len(waveform), self.frontend.min_samples)
-                heard = audio.fix_length(waveform, least)
-                found["log_mel"] = np.asarray(self.frontend(heard[None]))[0]
+        found = self._answers(waveform)
         if not with_log_mel:
             found.pop("log_mel", None)
+        elif self.contract.window_seconds and self.frontend is not None:
+            least = max(len(waveform), self.min_samples)
+            log_mel = self._engine.log_mel(audio.fix_length(waveform, least))
+            found["log_mel"] = log_mel
         return found
+
+    def _answers(
+        self, waveform: np.ndarray, *, only_scores: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Return the answers to a waveform, means over its windows if there are."""
+        if self.contract.window_seconds:
+            return self._mean_over_windows(waveform, only_scores)
+        found = self._engine.answers(waveform[None], only_scores=only_scores)
+        return {name: values[0] for name, values in found.items()}
 
     def _waveform(self, clip, sample_rate: int | None) -> np.ndarray:
         """Return a clip as a waveform (samples,) at the model's rate."""
@@ -165,7 +208,7 @@ class LoadedTagger:
                 f"{name}: has samples above {_LOUDEST:g}, where sound lies in [-1, 1]. "
                 "The file is damaged, or its samples were never scaled."
             )
-        least = 1 if self.contract.window_seconds else self.frontend.min_samples
+        least = 1 if self.contract.window_seconds else self.min_samples
         if len(waveform) < least:
             raise InputError(
                 f"{name}: is too short, {len(waveform)} samples at "
@@ -198,14 +241,18 @@ class LoadedTagger:
             waveform, source_rate=sample_rate, target_rate=self.sample_rate
         )
 
-    def _mean_over_windows(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+    def _mean_over_windows(
+        self, waveform: np.ndarray, only_scores: bool
+    ) -> dict[str, np.ndarray]:
         """Return the answers but the log-mel, means over the windows of a clip."""
         windows = self._windows(waveform)
         step = max(1, int(BATCH_SECONDS / self.contract.window_seconds))
         sums: dict[str, np.ndarray] = {}
         for start in range(0, len(windows), step):
-            found = self._answers.predict_on_batch(windows[start : start + step])
-            del found["log_mel"]
+            found = self._engine.answers(
+                windows[start : start + step], only_scores=only_scores
+            )
+            found.pop("log_mel", None)
             for name, values in found.items():
                 sums[name] = sums.get(name, 0.0) + values.sum(axis=0, dtype=np.float64)
         return {
@@ -226,3 +273,38 @@ class LoadedTagger:
         padded = np.zeros(length + hops * hop, np.float32)
         padded[: len(waveform)] = waveform
         return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+
+
+def _open(path: str | Path):
+    """Return the engine of a model, see `tfhier.engines`; import it only now."""
+    if str(path).startswith(("http://", "https://")):
+        from tfhier.engines.server import ServerEngine
+
+        return ServerEngine(str(path))
+    if not Path(path).exists() and (published := _published(str(path))):
+        path = published
+    path = model_paths.find(path)
+    if path.suffix == ".tflite":
+        from tfhier.engines.litert import LiteRTEngine
+
+        return LiteRTEngine(path)
+    if path.is_dir():
+        from tfhier.engines.saved_model import SavedModelEngine
+
+        return SavedModelEngine(path)
+    from tfhier.engines.keras_file import KerasEngine
+
+    return KerasEngine(path)
+
+
+def _published(name: str) -> Path | None:
+    """Return published weights of a name as a saved tagger; None if there are none."""
+    if "/" in name or "." in name:  # a path: what follows is slow to import
+        return None
+    from tfhier.pretrained import porting, registry
+
+    if name not in registry.CHECKPOINTS:
+        return None
+    # The last one answers as the published file does.
+    frontend = registry.CHECKPOINTS[name].frontends[-1]
+    return porting.find(name, frontend=frontend)

@@ -1,0 +1,91 @@
+"""Where a model is: what people call it, and the file or folder that is meant.
+
+saved_models/openmic_resatt            an experiment: its best run's best.keras
+saved_models/openmic_resatt/seed3      a run: its best.keras
+saved_models/openmic_resatt/serving    exported versions 1/, 2/ ...: the highest
+model.keras, model.tflite, serving/1   themselves
+"""
+
+import re
+from pathlib import Path
+
+from tfhier import console, members
+from tfhier.errors import InputError, close_names
+from tfhier.files import read_json
+
+# What results on the embedded stand-ins of a data set are kept apart by.
+EMBEDDED = "@embedded"
+BEST = "best.keras"
+
+
+def find(name: str | Path) -> Path:
+    """Return the `.keras` or `.tflite` file or the SavedModel folder that is meant.
+
+    Args:
+        name: str or Path. A model, or the folder of a run, of an experiment or of
+            exported versions. An experiment that was run on its embedded stand-in only
+            is found by its plain name, and that is said.
+
+    Raises:
+        InputError: There is nothing, or nothing trained or exported yet.
+    """
+    path = Path(name)
+    if not path.exists():
+        path = _stand_in(path)
+    if not path.is_dir() or members.is_saved_model(path):
+        return path
+    found = versions(path)
+    if found:
+        return found[max(found)]
+    if (path / BEST).is_file():
+        return path / BEST
+    return _best_run(path)
+
+
+def versions(folder: Path) -> dict[int, Path]:
+    """Return the SavedModels in a folder of TF Serving's layout: version -> path."""
+    return {
+        int(item.name): item
+        for item in folder.iterdir()
+        if re.fullmatch("[0-9]{1,18}", item.name) and members.is_saved_model(item)
+    }
+
+
+def model_name(path: Path) -> str:
+    """Return what a model is called: its experiment, or its file without suffix."""
+    path = path.resolve()
+    if path.suffix == ".tflite" or (path.is_file() and path.name != BEST):
+        return path.stem
+    for folder in path.parents if path.is_file() else (path, *path.parents):
+        if not re.fullmatch("(seed|fold)?[0-9]+|serving|.*=.*", folder.name):
+            return folder.name.removesuffix(EMBEDDED) or "model"
+    return "model"
+
+
+def _stand_in(path: Path) -> Path:
+    """Return the results on the embedded stand-in in place of a missing folder."""
+    other = path.with_name(path.name + EMBEDDED) if path.name else path
+    if other.is_dir():
+        console.line(
+            "model", f"{path} was not trained; taking {other}, trained on a stand-in"
+        )
+        return other
+    there = [item.name for item in path.parent.glob("*")] if path.name else []
+    raise InputError(f"There is no model {path}.{close_names(path.name, there)}")
+
+
+def _best_run(folder: Path) -> Path:
+    """Return the model of an experiment's best run."""
+    if not (folder / "metrics.json").is_file():
+        raise InputError(
+            f"{folder} holds no model: neither {BEST} of a run, nor metrics.json of a "
+            "finished experiment, nor exported versions. Train it first: python "
+            f"experiments/run.py --exp {folder.name.partition('@')[0]}"
+        )
+    best = folder / read_json(folder / "metrics.json")["best_run"] / BEST
+    if not best.is_file():
+        raise InputError(
+            f"There is no {best}, which {folder / 'metrics.json'} calls the best run. "
+            "Give another run's folder."
+        )
+    return best
