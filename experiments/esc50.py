@@ -38,6 +38,7 @@ _esc10 = Experiment(
     pitch_quarter_tones=3,
     seeds=(0,),
 )
+esc10_cnn6 = _esc10.but(row="CNN6, width 1/2", backbone="cnn6", width=0.5)
 esc10_cnn10 = _esc10.but(row="CNN10, width 1/4", backbone="cnn10", width=0.25)
 esc10_mobilenet_v1 = _esc10.but(
     row="MobileNetV1, width 1/2", backbone="mobilenet_v1", width=0.5

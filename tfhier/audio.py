@@ -5,6 +5,7 @@ Conventions: a waveform is mono, float32, of shape (samples,), with full scale a
 healthy file or raises `AudioError`: half a recording is never passed on silently.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -169,6 +170,18 @@ def write(path: str | Path, waveform: np.ndarray, *, sample_rate: int) -> None:
         ) from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def to_wav(waveform: np.ndarray, *, sample_rate: int) -> bytes:
+    """Return a mono waveform as the content of a WAV file of 16 bits.
+
+    Args:
+        waveform: float array of shape (samples,); what lies beyond [-1, 1] is clipped.
+        sample_rate: int > 0. Rate in Hz.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, waveform, sample_rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.ndarray:
