@@ -21,7 +21,7 @@ FLOORS = {
             "data layers frontends augment losses",
             "backbones heads tagger saved",
             "train pretrained runtime predict evaluate clip_table machine tables "
-            "yardstick compare explain report engines export",
+            "yardstick compare explain report engines export describe",
             "__main__ study serve",
         )
     )

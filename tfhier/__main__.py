@@ -1,11 +1,17 @@
-"""The command `tfhier`: look around, prepare data, port weights, tag clips.
+"""The command `tfhier`: look around, prepare data, port weights, tag, export, serve.
 
     tfhier list experiments|backbones|heads|frontends|datasets|taxonomies|weights
         [--json]
-    tfhier describe EXPERIMENT [--profile paper|small] [--json]
+    tfhier describe EXPERIMENT|MODEL [--profile paper|small] [--json]
     tfhier prepare DATASET [--output FOLDER]
     tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
-    tfhier predict MODEL.keras AUDIO... [--npz FILE] [--csv FILE] [--top 5]
+    tfhier predict MODEL AUDIO... [--npz FILE] [--csv FILE] [--top 5]
+    tfhier export MODEL --to savedmodel tflite [--weights float32 int8 ...]
+    tfhier serve MODEL... [--rest-port 8501] [--grpc-port 8500]
+    tfhier selftest MODEL
+
+A MODEL is a .keras or .tflite file, a SavedModel folder, the folder of a run or of an
+experiment (saved_models/NAME), published weights by name, or http://HOST/v1/models/NAME.
 
 Training is `python experiments/run.py --exp NAME`.
 """
@@ -37,9 +43,9 @@ def parser() -> argparse.ArgumentParser:
     )
     listing.add_argument("kind", choices=KINDS)
     describing = commands.add_parser(
-        "describe", help="an experiment's settings and model, without training"
+        "describe", help="an experiment's settings, or what a saved model promises"
     )
-    describing.add_argument("name", metavar="EXPERIMENT")
+    describing.add_argument("name", metavar="EXPERIMENT|MODEL")
     describing.add_argument("--profile", choices=("paper", "small"), default="paper")
     for command in (listing, describing):
         command.add_argument("--json", action="store_true", help="as JSON")
@@ -56,6 +62,10 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_port(commands.add_parser("port", help="published weights to a saved tagger"))
     _add_predict(commands.add_parser("predict", help="tag whole clips"))
+    _add_export(commands.add_parser("export", help="to TF Serving and TFLite"))
+    _add_serve(commands.add_parser("serve", help="exported models over REST and gRPC"))
+    testing = commands.add_parser("selftest", help="replay a model's golden clip")
+    testing.add_argument("model", metavar="MODEL", nargs="+")
     return p
 
 
@@ -80,7 +90,7 @@ def _add_port(porting: argparse.ArgumentParser) -> None:
 
 def _add_predict(predicting: argparse.ArgumentParser) -> None:
     predicting.add_argument(
-        "model", type=Path, metavar="MODEL", help="a .keras file, or published weights"
+        "model", metavar="MODEL", help="a file, a folder, a name or a server's URL"
     )
     predicting.add_argument(
         "audio", type=Path, nargs="+", metavar="AUDIO", help="files, or folders of them"
@@ -101,6 +111,68 @@ def _add_predict(predicting: argparse.ArgumentParser) -> None:
     predicting.add_argument(
         "--skip-bad", action="store_true", help="leave unusable clips out, and say so"
     )
+
+
+def _add_export(exporting: argparse.ArgumentParser) -> None:
+    exporting.add_argument("model", metavar="MODEL", help="a run, or a .keras file")
+    exporting.add_argument(
+        "--to", nargs="+", choices=("savedmodel", "tflite"), required=True
+    )
+    exporting.add_argument(
+        "--weights",
+        nargs="+",
+        choices=("float32", "float16", "dynamic", "int8"),
+        default=["float32"],
+        help="of .tflite files, one each; dynamic: 8-bit weights, int8: all in 8 bits",
+    )
+    exporting.add_argument(
+        "--fixed", action="store_true", help="let .tflite files take one length only"
+    )
+    exporting.add_argument(
+        "--seconds", type=float, default=0.0, help="that length (default: as trained)"
+    )
+    exporting.add_argument(
+        "--calibrate",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="AUDIO",
+        help="sounds that int8 is fitted to (default: some training clips of the run)",
+    )
+    exporting.add_argument(
+        "--test-clips",
+        type=int,
+        default=200,
+        help="of the run, that all files are tried on at most (0: none)",
+    )
+    exporting.add_argument("--output", type=Path, help="folder (default: the model's)")
+    exporting.add_argument("--name", default="", help="of the model, in files and URLs")
+
+
+def _add_serve(serving: argparse.ArgumentParser) -> None:
+    serving.add_argument(
+        "model",
+        nargs="+",
+        metavar="MODEL",
+        help="a folder with serving/, or NAME=FOLDER",
+    )
+    serving.add_argument(
+        "--host", default="127.0.0.1", help="default: this machine only"
+    )
+    serving.add_argument("--rest-port", type=int, default=8501)
+    serving.add_argument("--grpc-port", type=int, default=8500)
+    serving.add_argument("--batching", action="store_true", help="join equal requests")
+    serving.add_argument("--max-batch-size", type=int, default=32)
+    serving.add_argument(
+        "--batch-timeout-ms", type=float, default=5.0, help="that a request waits"
+    )
+    serving.add_argument(
+        "--max-request-mb", type=int, default=32, help="longest request, in MiB"
+    )
+    serving.add_argument(
+        "--max-in-flight", type=int, default=64, help="requests; more are refused"
+    )
+    serving.add_argument("--threads", type=int, default=4, help="requests at a time")
 
 
 def _count(text: str) -> int:
@@ -154,86 +226,10 @@ def describe_kind(kind: str, folder: Path | None) -> dict[str, str]:
     return module.describe()
 
 
-def describe_experiment(name: str, folder: Path | None, profile: str) -> dict:
-    """Return an experiment's settings, shapes, number of parameters and labels."""
-    experiments = catalogue.find(find_folder(folder))
-    (name,) = catalogue.match([name], experiments)
-    chosen = experiments[name].profile(profile)
-    with console.without_native_messages():
-        from tfhier import frontends, tagger
-    from tfhier.taxonomy import Taxonomy
-
-    if not chosen.taxonomy:
-        raise InputError(
-            f"{name} takes its labels from the data, so its network is known only "
-            "when it is run. Its settings: python experiments/run.py --exp "
-            f"{name} --print"
-        )
-    taxonomy = Taxonomy.read(chosen.taxonomy)
-    shape = _feature_shape(chosen.features)
-    frontend, body = tagger.build(chosen, taxonomy, feature_shape=shape)
-    if frontend is None:
-        input_shape = [None, *shape]
-    else:
-        rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
-        input_shape = [None, round(chosen.clip_seconds * rate)]
-    trainable = sum(
-        int(weight.shape.num_elements()) for weight in body.trainable_weights
-    )
-    return {
-        "name": name,
-        "row": chosen.row,
-        "table": chosen.table,
-        "departures": list(chosen.departures),
-        "profile": profile,
-        "settings": {
-            **chosen.settings(),
-            "seeds": list(chosen.seeds),
-            "grid": {field: list(values) for field, values in chosen.grid.items()},
-        },
-        "input_shape": input_shape,
-        "output_shapes": {level: [None, n] for level, n in taxonomy.sizes.items()},
-        "num_parameters": body.count_params(),
-        "num_trainable_parameters": trainable,
-        "levels": {level: list(taxonomy.labels_of(level)) for level in taxonomy.levels},
-    }
-
-
-def _feature_shape(name: str) -> tuple[int, ...] | None:
-    """Return the shape of one clip's features, told by their name; None for audio."""
-    shapes = {"": None, "X": (10, 128), "features": (34,)}  # VGGish; statistics
-    if name not in shapes:
-        raise InputError(
-            f"The shape of the features '{name}' depends on the data: describe knows "
-            "only those called X (10 x 128) and features (34)."
-        )
-    return shapes[name]
-
-
 def _columns(found: dict[str, str]) -> str:
     """Return names with their sentences beside them, one a line."""
     width = max(map(len, found))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in found.items())
-
-
-def print_description(found: dict) -> None:
-    """Print what `describe_experiment` returns, for people."""
-    print(
-        f"{found['name']}  {found['row']} ({found['table']}), profile "
-        f"{found['profile']}"
-    )
-    for departure in found["departures"]:
-        console.line("", f"not as in the paper: {departure}")
-    console.line("input", f"{tuple(found['input_shape'])}  (batch, ...)")
-    console.line(
-        "model",
-        f"{found['num_parameters']:,} parameters, "
-        f"{found['num_trainable_parameters']:,} of them trained",
-    )
-    for level, labels in found["levels"].items():
-        console.line("level", f"{level}: {len(labels)} labels: {', '.join(labels)}")
-    for name, value in found["settings"].items():
-        print(f"  {name:<24} {value}")
 
 
 def port_weights(args: argparse.Namespace) -> None:
@@ -290,6 +286,75 @@ def predict_clips(args: argparse.Namespace) -> None:
             console.line(topic, str(path))
 
 
+def export_model(args: argparse.Namespace) -> None:
+    """Export a model, print how its files did."""
+    with console.without_native_messages():
+        from tfhier.export import exporting, summary
+    report = exporting.export(
+        args.model,
+        exporting.Options(
+            formats=tuple(dict.fromkeys(args.to)),
+            weights=tuple(dict.fromkeys(args.weights)),
+            seconds=args.seconds,
+            fixed=args.fixed,
+            calibration=tuple(args.calibrate),
+            test_clips=args.test_clips,
+            output=args.output,
+            name=args.name,
+        ),
+    )
+    print(console.table(*summary.rows(report)))
+    for topic, text in summary.notes(report).items():
+        console.line(topic, text)
+
+
+def serve_models(args: argparse.Namespace) -> None:
+    """Serve exported models until stopped."""
+    from tfhier import members, model_paths
+    from tfhier.serve.options import Options
+    from tfhier.serve.server import serve
+
+    serve(
+        dict(map(model_paths.serving_folder, args.model)),
+        Options(
+            host=args.host,
+            rest_port=args.rest_port,
+            grpc_port=args.grpc_port,
+            max_request_bytes=args.max_request_mb << 20,
+            max_in_flight=args.max_in_flight,
+            num_threads=args.threads,
+            batching=args.batching,
+            max_batch_size=args.max_batch_size,
+            batch_timeout_ms=args.batch_timeout_ms,
+        ),
+        check=members.verify,
+    )
+
+
+def test_models(names: list[str]) -> None:
+    """Replay the golden clips of models and print how they did.
+
+    Raises:
+        InputError: One of them answers otherwise than when it was saved.
+    """
+    wrong = []
+    for name in names:
+        with console.without_native_messages():
+            difference, tolerance = tfhier.load(name).selftest()
+        passes = difference <= tolerance
+        console.line(
+            "passed" if passes else "FAILED",
+            f"{name}: golden clip within {difference:.1e}, {tolerance:g} allowed",
+        )
+        if not passes:
+            wrong.append(name)
+    if wrong:
+        raise InputError(
+            f"{', '.join(wrong)} does not answer as when it was saved. Copy it again, "
+            "or use the versions that it was saved with (tfhier describe)."
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(arguments)
@@ -308,20 +373,37 @@ def _run(args: argparse.Namespace) -> None:
         else:
             print(json.dumps(found, indent=2))
     elif args.command == "describe":
-        found = describe_experiment(args.name, args.experiments, args.profile)
-        if args.json:
-            print(json.dumps(found, indent=2))
-        else:
-            print_description(found)
+        _describe(args)
     elif args.command == "port":
         port_weights(args)
     elif args.command == "predict":
         predict_clips(args)
+    elif args.command == "export":
+        export_model(args)
+    elif args.command == "serve":
+        serve_models(args)
+    elif args.command == "selftest":
+        test_models(args.model)
     else:
         from tfhier import data
 
         module = data.module_of(args.dataset)
         module.prepare(args.output or module.default_folder().parent)
+
+
+def _describe(args: argparse.Namespace) -> None:
+    from tfhier import describe
+
+    if describe.is_model(args.name):
+        found, show = describe.model(args.name), describe.show_model
+    else:
+        folder = find_folder(args.experiments)
+        found = describe.experiment(args.name, folder, args.profile)
+        show = describe.show_experiment
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,27 @@
-"""Test clips as a table: what each holds, what it was taken for, and how surely.
+"""Clips as a table: where each is, what it holds, what it was taken for, how surely.
 
 For spreadsheets, R and the ear: a row a clip, with its file and times, of the finest
-level. Text, so that nothing but the table is needed to look an error up.
+level. Text, so that nothing but the table is needed to look an error up; and so that
+what is made of a model later, on its own, is tried on the same clips.
 """
 
 import csv
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tfhier import audio
 from tfhier.data.bundle import Bundle
+from tfhier.errors import InputError
 from tfhier.files import write_text
+from tfhier.taxonomy import Labelling, Taxonomy
 
 HEADER = ("key", "file", "start", "end", "group", "condition", "truth", "decided")
+# Enough for the ranges of activations, and to be drawn from every kind of clip.
+_NUM_SOUNDS = 100
 
 
 def write(
@@ -43,12 +51,9 @@ def write(
             )
             if value or not known
         ]
-        span = ("", "") if clips.spans is None else clips.spans[row]
         writer.writerow(
             [
-                clips.keys[row],
-                "" if clips.paths is None else clips.paths[row],
-                *(f"{time:.3f}" if isinstance(time, float) else time for time in span),
+                *_place(bundle, row),
                 "" if clips.groups is None else clips.groups[row],
                 "" if clips.conditions is None else clips.conditions[row],
                 "|".join(truth),
@@ -57,3 +62,117 @@ def write(
             ]
         )
     write_text(path, output.getvalue())
+
+
+def write_sounds(path: Path, bundle: Bundle, rows: np.ndarray, *, seed: int) -> None:
+    """Write where some clips are, at most a hundred of them, drawn at random.
+
+    For what has to hear typical sounds and no labels, such as quantisation.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(rows, min(_NUM_SOUNDS, len(rows)), replace=False)
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(HEADER[:4])
+    writer.writerows(_place(bundle, row) for row in np.sort(drawn))
+    write_text(path, output.getvalue())
+
+
+def _place(bundle: Bundle, row: int) -> list[str]:
+    """Return key, file, start and end of a clip."""
+    clips = bundle.clips
+    span = ("", "") if clips.spans is None else [f"{t:.3f}" for t in clips.spans[row]]
+    return [clips.keys[row], "" if clips.paths is None else clips.paths[row], *span]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Clips of a table, to be heard again.
+
+    Args:
+        files: Paths of their files.
+        spans: (start, end) of each in its file in seconds; None for whole files.
+        truth: Text of their labels, see `write`; "" where the table has none.
+    """
+
+    files: tuple[Path, ...]
+    spans: tuple[tuple[float, float] | None, ...]
+    truth: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def some(self, count: int) -> "Listed":
+        """Return at most so many of the clips, evenly spread over the table."""
+        places = np.unique(
+            np.linspace(0, len(self) - 1, min(count, len(self)), dtype=int)
+        )
+
+        def drawn(values: Sequence) -> tuple:
+            return tuple(values[place] for place in places)
+
+        return Listed(drawn(self.files), drawn(self.spans), drawn(self.truth))
+
+    def waveform(self, place: int, *, sample_rate: int) -> np.ndarray:
+        """Return a clip (samples,) at a rate.
+
+        Raises:
+            AudioError: Its file cannot be read.
+        """
+        waveform, _ = audio.read(
+            self.files[place], sample_rate=sample_rate, allow_silent=True
+        )
+        span = self.spans[place]
+        if span is None:
+            return waveform
+        start, end = (round(time * sample_rate) for time in span)
+        return waveform[start:end]
+
+    def labelling(self, taxonomy: Taxonomy) -> Labelling:
+        """Return targets and observed (clips, labels) of the finest level.
+
+        Raises:
+            InputError: A label is not in the taxonomy.
+        """
+        labels = {name: i for i, name in enumerate(taxonomy.labels_of(taxonomy.fine))}
+        targets = np.zeros((len(self), len(labels)))
+        observed = np.ones(targets.shape, bool)
+        for row, text in enumerate(self.truth):
+            for said in filter(None, text.split("|")):
+                name = said.removesuffix("?")
+                if name not in labels:
+                    raise InputError(
+                        f"The table of test clips has the label '{name}', which the "
+                        "model does not know. Evaluate the run again: --test-only"
+                    )
+                if said == name:
+                    targets[row, labels[name]] = 1
+                else:
+                    observed[row, labels[name]] = False
+        return targets, observed
+
+
+def read(path: Path) -> Listed:
+    """Return the clips of a table of `write` or `write_sounds`.
+
+    Raises:
+        InputError: It has other columns, no clips, or clips without files.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if (
+        not rows
+        or not {*HEADER[:4]} <= rows[0].keys()
+        or not all(r["file"] for r in rows)
+    ):
+        raise InputError(
+            f"{path} lists no audio files of clips (columns {', '.join(HEADER[:4])})."
+        )
+    return Listed(
+        tuple(Path(row["file"]) for row in rows),
+        tuple(
+            (float(row["start"]), float(row["end"])) if row["start"] else None
+            for row in rows
+        ),
+        tuple(row.get("truth") or "" for row in rows),
+    )

@@ -51,6 +51,31 @@ def versions(folder: Path) -> dict[int, Path]:
     }
 
 
+def serving_folder(name: str) -> tuple[str, Path]:
+    """Return what a model is served as, and the folder of its exported versions.
+
+    Args:
+        name: str. A folder with versions 1, 2 ..., or one with `serving/` in it;
+            `NAME=FOLDER` to call it otherwise.
+
+    Raises:
+        InputError: No version was exported there.
+    """
+    called, _, place = (
+        name.rpartition("=") if not Path(name).exists() else ("", "", name)
+    )
+    path = Path(place)
+    if not path.exists():
+        path = _stand_in(path)
+    for folder in (path, path / "serving"):
+        if folder.is_dir() and versions(folder):
+            return called or model_name(folder), folder
+    raise InputError(
+        f"{path} holds no exported versions (serving/1, ...). Export first: tfhier "
+        f"export {path} --to savedmodel"
+    )
+
+
 def model_name(path: Path) -> str:
     """Return what a model is called: its experiment, or its file without suffix."""
     path = path.resolve()

@@ -308,6 +308,7 @@ def test_a_finished_run_leaves_results_and_no_checkpoint(on_audio):
     assert names == {
         "best.keras", "experiment.json", "history.csv", "live.keras", "metrics.json",
         "scores.npz", "taxonomy.csv", "tensorboard", "test_clips.csv",
+        "training_sounds.csv",
         "thresholds.json",
     }  # fmt: skip
     assert (folder / "taxonomy.csv").read_text() == tiny.TAXONOMY

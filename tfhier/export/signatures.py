@@ -78,7 +78,9 @@ class Servable(tf.Module):
     def _answering(self, part: Callable) -> Callable:
         """Return a part of the model behind the checks, and window by window."""
         # Those that come out over time keep to the clip as a whole.
-        is_windowed = self._promised.window_seconds > 0 and not isinstance(part, _Frames)
+        is_windowed = self._promised.window_seconds > 0 and not isinstance(
+            part, _Frames
+        )
 
         def answer(waveform):
             waveform = _checked(waveform, 1 if is_windowed else self._min_samples)
@@ -162,7 +164,7 @@ def _checked(waveform, min_samples: int):
 
 
 def _embedding(model: keras.Model) -> keras.Model:
-    """Return the part of a tagger up to its embedding: {"embedding": (batch, units)}."""
+    """Return a tagger up to its embedding: {"embedding": (batch, units)}."""
     body = tagger.body_of(model)
     embedding = body.get_layer(tagger.EMBEDDING).output
     if len(embedding.shape) == 3:

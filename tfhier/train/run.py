@@ -1,8 +1,8 @@
 """One run: train a tagger with one seed, keep its best epoch, survive any kill.
 
 A run's folder holds `experiment.json` (what was asked), while it trains a
-`checkpoint/`, and when it is done `best.keras`, `taxonomy.csv`, `history.csv` and what
-`evaluate` adds.
+`checkpoint/`, and when it is done `best.keras`, `taxonomy.csv`, `history.csv`,
+`training_sounds.csv` (where some clips are) and what `evaluate` adds.
 
 Everything random is a function of (seed, epoch, step), and model, optimizer and history
 are saved after every epoch. A killed run starts its unfinished epoch anew and ends with
@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from tfhier import (
+    clip_table,
     contract,
     evaluate,
     frontends,
@@ -151,6 +152,8 @@ def train(
             )
     _save_models(trainer, keeper, folder, whole, promised)
     bundle.taxonomy.write(folder / "taxonomy.csv")
+    if heard.clips.paths is not None:
+        clip_table.write_sounds(folder / "training_sounds.csv", heard, rows, seed=seed)
     # Last, because it says that training is done: see `is_trained`.
     write_text(folder / "history.csv", _to_csv(keeper.history))
     shutil.rmtree(folder / "checkpoint")

@@ -1,0 +1,288 @@
+"""A saved tagger taken out of the laboratory: its files, each proved before it is kept.
+
+saved_models/openmic_resatt/serving/1/           for TF Serving, `tfhier serve`
+saved_models/openmic_resatt/openmic_resatt.tflite        and -float16, -int8 ...
+saved_models/openmic_resatt/{export.json, model_card.md}
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfhier import audio, clip_table, golden, members, model_paths, saved
+from tfhier.clip_table import Listed
+from tfhier.contract import Contract
+from tfhier.errors import InputError
+from tfhier.export import (
+    card,
+    metadata,
+    proof,
+    quantization,
+    saved_model,
+    summary,
+    tflite,
+    tflite_file,
+)
+from tfhier.export.summary import Exported, Report
+from tfhier.files import replacing, require_space
+from tfhier.predict import find_clips
+from tfhier.runtime import LoadedTagger
+
+FORMATS = ("savedmodel", "tflite")
+WEIGHTS = ("float32", *quantization.KINDS)
+# Another kernel of 8 bits may round the other way in every layer.
+_TOLERANCE_OF_8_BITS = 0.05
+_NUM_CALIBRATION = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is exported, and how it is tried.
+
+    Args:
+        formats: Of `FORMATS`.
+        weights: Of `WEIGHTS`: how a `.tflite` file keeps them, a file each.
+        seconds: float. Length of sound that files of a fixed length take, and that the
+            others take until they are resized; 0 for what the model was trained on.
+        fixed: bool. Whether all `.tflite` files take that length only; "int8" always
+            does.
+        calibration: Paths of sounds, or folders of them, that "int8" takes its ranges
+            from. Defaults to the run's own training clips.
+        test_clips: int. Test clips of the run that all files are tried on, at most.
+        output: Path of the folder to write to; None for the model's own.
+        name: str. What the model is called; "" for its experiment's name.
+    """
+
+    formats: tuple[str, ...] = FORMATS
+    weights: tuple[str, ...] = ("float32",)
+    seconds: float = 0.0
+    fixed: bool = False
+    calibration: tuple[Path, ...] = ()
+    test_clips: int = 200
+    output: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The saved tagger that is exported."""
+
+    path: Path
+    model: keras.Model
+    promised: Contract
+    folder: Path
+
+    def reference(self, promised: Contract) -> LoadedTagger:
+        """Return the Keras model, hearing the windows that an export hears."""
+        own = self.promised.window_seconds
+        return LoadedTagger(
+            self.path, window_seconds=0.0 if own else promised.window_seconds
+        )
+
+
+def export(place: str | Path, options: Options) -> Report:
+    """Write a saved tagger in other formats, each proved equal before it is kept.
+
+    Args:
+        place: str or Path. A `.keras` file, or the folder of a run or an experiment.
+        options: Options.
+
+    Returns:
+        Report, which is written too: `export.json` and `model_card.md`.
+
+    Raises:
+        InputError: There is no such model, it takes no sound, an option does not fit,
+            or an export answers otherwise than the model.
+    """
+    path = model_paths.find(place)
+    if path.suffix != ".keras":
+        raise InputError(
+            f"{path} is no .keras file. Give the one that it was exported from."
+        )
+    tagger = LoadedTagger(path)
+    name = options.name or model_paths.model_name(path)
+    promised = dataclasses.replace(tagger.contract, name=name)
+    folder = options.output or _home(Path(place), path)
+    source = _Source(path, tagger.model, promised, folder)
+    # First all that may be refused: an export takes minutes.
+    contracts = {
+        weights: _contract_of_file(promised, weights, options)
+        for weights in (options.weights if "tflite" in options.formats else ())
+    }
+    sounds = _sounds(source, contracts, options)
+    found = []
+    if "savedmodel" in options.formats:
+        found.append(_export_saved_model(source))
+    for weights, own in contracts.items():
+        found.append(_export_tflite(source, own, sounds.get(weights, ()), options))
+    return summary.conclude(
+        found,
+        name=name,
+        folder=folder,
+        source=path,
+        test_clips=summary.test_clips(path.parent, options.test_clips),
+    )
+
+
+def _home(place: Path, path: Path) -> Path:
+    """Return the folder that exports go to: what was named, if it is one."""
+    return place if place.is_dir() else path.parent
+
+
+def _contract_of_file(promised: Contract, weights: str, options: Options) -> Contract:
+    """Return what a `.tflite` file promises.
+
+    Raises:
+        InputError: It must have a length, and there is none or another.
+    """
+    own = dataclasses.replace(promised, weights=weights)
+    if promised.window_seconds:
+        if options.seconds not in (0.0, promised.window_seconds):
+            raise InputError(
+                f"{promised.name} hears {promised.window_seconds:g} s at a time by "
+                "itself. Leave --seconds out."
+            )
+        return own
+    if not (options.fixed or weights == "int8"):
+        return own
+    seconds = options.seconds or promised.clip_seconds
+    if not seconds:
+        raise InputError(
+            f"{promised.name} does not say how long its clips are, and a file of a "
+            "fixed length needs one: --seconds 5"
+        )
+    if round(seconds * promised.sample_rate) < promised.min_samples:
+        raise InputError(
+            f"{seconds:g} s are too short: the front end needs {promised.min_samples} "
+            f"samples at {promised.sample_rate} Hz."
+        )
+    return dataclasses.replace(own, window_seconds=seconds, hop_seconds=seconds)
+
+
+def _sounds(
+    source: _Source, contracts: Mapping[str, Contract], options: Options
+) -> dict[str, list[np.ndarray]]:
+    """Return the sounds (1, samples) that a kind of weights is fitted to."""
+    if "int8" not in contracts:
+        return {}
+    own = contracts["int8"]
+    rate, length = own.sample_rate, round(own.window_seconds * own.sample_rate)
+    listed = source.path.parent / "training_sounds.csv"
+    if options.calibration:
+        files = tuple(find_clips(options.calibration))
+        found = Listed(files, (None,) * len(files), ("",) * len(files))
+    elif listed.is_file():
+        found = clip_table.read(listed)
+    else:
+        raise InputError(
+            "For 8 bits sounds like those to come are needed, and there is no "
+            f"{listed}: --calibration FOLDER"
+        )
+    found = found.some(_NUM_CALIBRATION)
+    waveforms = [found.waveform(i, sample_rate=rate) for i in range(len(found))]
+    return {"int8": [audio.fix_length(each, length)[None] for each in waveforms]}
+
+
+def _export_saved_model(source: _Source) -> Exported:
+    reference = source.reference(source.promised)
+    proofs = []
+
+    def prove(folder: Path) -> None:
+        found = proof.compare(
+            reference, LoadedTagger(folder), proof.clips(source.promised)
+        )
+        proof.require_equal(source.folder / "serving", found)
+        proofs.append(found)
+
+    path = saved_model.write(
+        source.folder / "serving",
+        source.model,
+        source.promised,
+        card=card.text(source.promised),
+        prove=prove,
+    )
+    size = sum(item.stat().st_size for item in path.rglob("*"))
+    return Exported(path=path, weights="float32", num_bytes=size, proof=proofs[0])
+
+
+def _export_tflite(
+    source: _Source, own: Contract, sounds: list[np.ndarray], options: Options
+) -> Exported:
+    """Write one `.tflite` file, whole and proved or not at all."""
+    is_fixed = own.window_seconds > 0
+    length = round((own.window_seconds or options.seconds) * own.sample_rate)
+    content = tflite.convert(
+        source.model, own, num_samples=length if is_fixed else None
+    )
+    if own.weights == "float32":
+        clip = saved.golden_of(source.model, own)
+    else:
+        content = quantization.quantize(content, own.weights, waveforms=sounds)
+        clip = _golden_of_file(content, own, saved.golden_of(source.model, own))
+    ending = "" if own.weights == "float32" else f"-{own.weights}"
+    path = source.folder / f"{own.name}{ending}.tflite"
+    default = length or round(own.clip_seconds * own.sample_rate)
+    whole = _with_contract(content, own, clip, default_samples=default or None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    require_space(path.parent, 2 * len(whole))
+    with replacing(path) as temporary:
+        temporary.write_bytes(whole)
+        found = proof.compare(
+            source.reference(own), LoadedTagger(temporary), proof.clips(own)
+        )
+        if own.weights == "float32":
+            proof.require_equal(path, found)
+    return Exported(
+        path=path,
+        weights=own.weights,
+        num_bytes=len(whole),
+        proof=found,
+        operations=summary.count(kind for kind, _ in tflite_file.operations(content)),
+    )
+
+
+def _golden_of_file(
+    content: bytes, own: Contract, clip: golden.Golden
+) -> golden.Golden:
+    """Return the golden clip with a quantised file's own scores, not Keras's."""
+    length = round(own.window_seconds * own.sample_rate) or len(clip.waveform)
+    scores = tflite_file.scores(content, audio.fix_length(clip.waveform, length))
+    is_rounded = own.weights in ("dynamic", "int8")
+    tolerance = _TOLERANCE_OF_8_BITS if is_rounded else clip.tolerance
+    return dataclasses.replace(clip, scores=scores, tolerance=tolerance)
+
+
+def _with_contract(
+    content: bytes, own: Contract, clip: golden.Golden, *, default_samples: int | None
+) -> bytes:
+    """Return a file with metadata, contract, golden clip, card and checksums."""
+    carried = {
+        members.CONTRACT: own.to_json().encode(),
+        members.CARD: card.text(own).encode(),
+        **clip.to_members(),
+    }
+
+    def attached(files: Mapping[str, bytes]) -> bytes:
+        return metadata.attach(
+            content,
+            name=own.name,
+            description=f"{own.source}. Scores: {own.score_meaning}.",
+            version=own.versions.get("date", ""),
+            author="",
+            licence=own.licence,
+            sample_rate=own.sample_rate,
+            levels={
+                level: own.taxonomy.labels_of(level) for level in own.taxonomy.levels
+            },
+            files=files,
+            default_samples=default_samples,
+        )
+
+    # What is summed up stands before the files, so the sum can be one of them.
+    network = metadata.flatbuffer_bytes(attached(carried))
+    sums = members.checksums({members.NETWORK: network})
+    return attached({**carried, members.CHECKSUMS: sums})

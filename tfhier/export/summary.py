@@ -1,0 +1,224 @@
+"""What an export gave: tried on test clips, timed, told as a table, JSON and a card."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfhier import clip_table, console, contract, machine, members
+from tfhier.clip_table import Listed
+from tfhier.export import card, trial
+from tfhier.export.proof import Proof
+from tfhier.files import write_json, write_text
+from tfhier.runtime import LoadedTagger
+
+REPORT = "export.json"
+_THREADS = (1, 2, 4)
+_TIMED_SECONDS = 5.0
+# Of the finest level; the first that is defined is shown.
+_HEADLINE = ("accuracy", "mAP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """One exported file, or folder, and how it did.
+
+    Args:
+        path: Path.
+        weights: str. How weights are kept: "float32", "float16", "dynamic", "int8".
+        num_bytes: int.
+        proof: Proof. Against the Keras model.
+        operations: Dict of kind -> how often; empty for a SavedModel.
+        figures: Dict of level -> {metric: value} on test clips, empty without any.
+        milliseconds: Dict of threads -> ms for the sound that was timed.
+    """
+
+    path: Path
+    weights: str
+    num_bytes: int
+    proof: Proof
+    operations: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    milliseconds: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an export gave.
+
+    Args:
+        name: str. Of the model.
+        folder: Path that it was written to.
+        files: Tuple of Exported.
+        before: Figures of the Keras model on the same test clips, empty without any.
+        num_test_clips: int.
+        timed_seconds: float. Of the sound that was timed; 0 if none was.
+    """
+
+    name: str
+    folder: Path
+    files: tuple[Exported, ...]
+    before: dict[str, dict[str, float]]
+    num_test_clips: int
+    timed_seconds: float
+
+
+def conclude(
+    files: Sequence[Exported],
+    *,
+    name: str,
+    folder: Path,
+    source: Path,
+    test_clips: Listed | None,
+) -> Report:
+    """Try and time exported files, and write `export.json` and `model_card.md`.
+
+    Args:
+        files: Exported, as they were proved.
+        name: str. Of the model.
+        folder: Path of the report.
+        source: Path of the `.keras` file.
+        test_clips: Listed, or None: they are not tried.
+    """
+    before, num_clips = {}, 0
+    if test_clips is not None:
+        taggers = {each.path: LoadedTagger(each.path) for each in files}
+        found = trial.figures({source: LoadedTagger(source), **taggers}, test_clips)
+        before, num_clips = found[source], len(test_clips)
+        files = [dataclasses.replace(each, figures=found[each.path]) for each in files]
+    files, seconds = _timed(files)
+    report = Report(
+        name=name,
+        folder=folder,
+        files=tuple(files),
+        before=before,
+        num_test_clips=num_clips,
+        timed_seconds=seconds,
+    )
+    write_json(folder / REPORT, to_dict(report))
+    promised = dataclasses.replace(contract.read(source), name=name)
+    told = [f"* {topic}: {text}" for topic, text in notes(report).items()]
+    files = [markdown(report), "\n".join(told[:-1])]
+    write_text(folder / members.CARD, card.text(promised, files=files))
+    return report
+
+
+def test_clips(run: Path, most: int) -> Listed | None:
+    """Return at most so many test clips of a run; None where it has none to hear."""
+    path = run / "test_clips.csv"
+    if not most or not path.is_file():
+        return None
+    with path.open(encoding="utf-8") as file:
+        if not file.readline().startswith(",".join(clip_table.HEADER)):
+            return None  # of an earlier version
+    found = clip_table.read(path).some(most)
+    return found if all(file.is_file() for file in found.files) else None
+
+
+def count(kinds: Iterable[str]) -> dict[str, int]:
+    """Return how often each kind occurs, in the order of the alphabet."""
+    return dict(sorted(collections.Counter(kinds).items()))
+
+
+def _timed(files: Sequence[Exported]) -> tuple[list[Exported], float]:
+    """Return files with what LiteRT takes for the same sound, and its length."""
+    own = {
+        each.path: contract.read(each.path)
+        for each in files
+        if each.path.suffix == ".tflite"
+    }
+    if not own:
+        return list(files), 0.0
+    windows = [each.window_seconds for each in own.values() if each.window_seconds]
+    first = next(iter(own.values()))
+    seconds = max(windows, default=first.clip_seconds or _TIMED_SECONDS)
+    samples = round(seconds * first.sample_rate)
+    taken = trial.latency(list(own), samples, num_threads=_THREADS)
+    return [
+        dataclasses.replace(each, milliseconds=taken.get(each.path, {}))
+        for each in files
+    ], seconds
+
+
+def to_dict(report: Report) -> dict:
+    """Return a report as JSON has it, with the machine."""
+    return {
+        "name": report.name,
+        "machine": machine.describe(),
+        "timed_seconds": report.timed_seconds,
+        "num_test_clips": report.num_test_clips,
+        "before": report.before,
+        "files": [
+            {
+                **dataclasses.asdict(each),
+                "path": str(each.path.relative_to(report.folder)),
+            }
+            for each in report.files
+        ],
+    }
+
+
+def rows(report: Report) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table of files."""
+    metric = headline(report)
+    header = ["file", "MB", "largest difference", "same best"]
+    header += [f"{metric} before", "after"] if metric else []
+    threads = _THREADS if report.timed_seconds else ()
+    header += [f"ms, {n} thread{'s' * (n > 1)}" for n in threads]
+    found = []
+    for each in report.files:
+        row = [
+            str(each.path.relative_to(report.folder)),
+            f"{each.num_bytes / 1e6:.2f}",
+            f"{each.proof.max_difference:.1e}",
+            console.percent(each.proof.top1),
+        ]
+        if metric:
+            fine = next(iter(report.before))
+            row += [
+                console.percent(figures.get(fine, {}).get(metric))
+                for figures in (report.before, each.figures)
+            ]
+        row += [
+            f"{each.milliseconds[n]:.1f}" if each.milliseconds else "-" for n in threads
+        ]
+        found.append(row)
+    return header, found
+
+
+def headline(report: Report) -> str:
+    """Return the figure of the finest level that the table shows, "" without any."""
+    fine = next(iter(report.before.values()), {})
+    return next((name for name in _HEADLINE if name in fine), "")
+
+
+def markdown(report: Report) -> str:
+    """Return the table of files as Markdown."""
+    header, body = rows(report)
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def notes(report: Report) -> dict[str, str]:
+    """Return what the table's columns are of and where it all is: topic -> sentence."""
+    made = machine.describe()
+    found = {
+        "proof": "largest difference of any score from the Keras model's, over "
+        f"{report.files[0].proof.num_clips} synthetic clips, quiet and loud, short "
+        "and long"
+    }
+    if report.num_test_clips:
+        found["tested"] = (
+            f"before (Keras) and after: the finest level of {report.num_test_clips} "
+            "test clips of the run"
+        )
+    if report.timed_seconds:
+        found["times"] = (
+            f"LiteRT on {report.timed_seconds:g} s of sound, medians of rounds in "
+            f"which all files take turns ({made['processor']}, {made['date']}): trust "
+            "their ratios"
+        )
+    found["report"] = f"{report.folder / REPORT} (operations of every file)"
+    found["card"] = str(report.folder / members.CARD)
+    return found
