@@ -18,6 +18,7 @@ from tfhier.clip_table import Listed
 from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.export import (
+    archive,
     card,
     metadata,
     proof,
@@ -283,6 +284,6 @@ def _with_contract(
         )
 
     # What is summed up stands before the files, so the sum can be one of them.
-    network = metadata.flatbuffer_bytes(attached(carried))
+    network = archive.flatbuffer_bytes(attached(carried))
     sums = members.checksums({members.NETWORK: network})
     return attached({**carried, members.CHECKSUMS: sums})

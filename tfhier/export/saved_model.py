@@ -57,7 +57,7 @@ def write(
 
 def _fill(folder: Path, model: keras.Model, promised: Contract, card: str) -> None:
     servable = Servable(model, promised)
-    tf.saved_model.save(servable, str(folder), signatures=servable.signatures)
+    tf.saved_model.save(servable, str(folder), signatures=servable.by_name)
     clip = saved.golden_of(model, promised)
     (folder / "assets").mkdir(exist_ok=True)
     (folder / "assets.extra").mkdir()

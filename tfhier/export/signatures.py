@@ -70,7 +70,7 @@ class Servable(tf.Module):
             self._contract,
             input_signature=[tf.TensorSpec((None,), tf.string, name="request")],
         )
-        self.signatures = {
+        self.by_name = {
             name: function.get_concrete_function()
             for name, function in functions.items()
         }

@@ -19,7 +19,8 @@ def write(path: Path, requests: dict[str, dict[str, np.ndarray | bytes]]) -> Non
             request = predict_pb2.PredictRequest()
             request.model_spec.signature_name = signature
             for name, value in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto([value]))
+                row = [value] if isinstance(value, bytes) else value[None]
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(row))
             log = prediction_log_pb2.PredictionLog(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
