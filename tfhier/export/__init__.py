@@ -1,0 +1,1 @@
+"""Out of the laboratory: SavedModel and TFLite files that carry their contract."""
