@@ -45,18 +45,18 @@ class Predictions:
     def write_npz(self, path: str | Path) -> None:
         """Write the answers as arrays, one row a clip.
 
-        `files` (clips,), `embedding` (clips, units), `logits` (clips, labels of the
-        finest level), by level probabilities (clips, labels) and `labels_LEVEL`
-        (labels,); and, if log-mels were kept, `log_mel` (clips, frames, mels), where
-        clips of `num_frames` (clips,) fewer frames than the longest are followed by
-        NaN.
+        `files` (clips,), by level probabilities (clips, labels) and `labels_LEVEL`
+        (labels,); as far as the model's format has them `embedding` (clips, units) and
+        `logits` (clips, labels of the finest level); and, if log-mels were kept,
+        `log_mel` (clips, frames, mels), where clips of `num_frames` (clips,) fewer
+        frames than the longest are followed by NaN.
 
         Raises:
             InputError: The name does not end in `.npz`.
         """
         check_suffix(path, ".npz")
         levels = self.tagger.levels
-        names = ("embedding", "logits", *levels)
+        names = [n for n in ("embedding", "logits", *levels) if n in self.answers[0]]
         with replacing(path) as temporary:
             np.savez(
                 temporary,
@@ -121,7 +121,7 @@ def predict(
                 raise
             bad.append(str(error))
             continue
-        if with_log_mel:
+        if "log_mel" in answer:
             longest = max(longest, answer["log_mel"].nbytes)
             _check_room(longest * len(files), file, len(files))
         used.append(file)

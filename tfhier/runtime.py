@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import audio, golden, model_paths
+from tfhier import audio, console, golden, model_paths
 from tfhier.errors import InputError
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
@@ -289,11 +289,11 @@ def _open(path: str | Path):
 
         return LiteRTEngine(path)
     if path.is_dir():
-        from tfhier.engines.saved_model import SavedModelEngine
-
+        with console.without_native_messages():
+            from tfhier.engines.saved_model import SavedModelEngine
         return SavedModelEngine(path)
-    from tfhier.engines.keras_file import KerasEngine
-
+    with console.without_native_messages():
+        from tfhier.engines.keras_file import KerasEngine
     return KerasEngine(path)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import contract, members
+from tfhier import console, contract, members
 from tfhier.errors import InputError
 
 
@@ -32,10 +32,11 @@ class LiteRTEngine:
         members.verify(path)
         self.contract = contract.read(path)
         try:
-            self._interpreter = Interpreter(
-                model_path=str(path), num_threads=num_threads
-            )
-            self._run = self._interpreter.get_signature_runner("serving_default")
+            with console.without_native_messages():
+                self._interpreter = Interpreter(
+                    model_path=str(path), num_threads=num_threads
+                )
+                self._run = self._interpreter.get_signature_runner("serving_default")
         except (ValueError, RuntimeError) as error:
             raise members.damaged(path, str(error).splitlines()[0]) from None
         self.min_samples = self.contract.min_samples

@@ -226,7 +226,7 @@ def _export_tflite(
         clip = _golden_of_file(content, own, saved.golden_of(source.model, own))
     ending = "" if own.weights == "float32" else f"-{own.weights}"
     path = source.folder / f"{own.name}{ending}.tflite"
-    default = length or round(own.clip_seconds * own.sample_rate)
+    default = 0 if is_fixed else length or round(own.clip_seconds * own.sample_rate)
     whole = _with_contract(content, own, clip, default_samples=default or None)
     path.parent.mkdir(parents=True, exist_ok=True)
     require_space(path.parent, 2 * len(whole))
@@ -283,7 +283,7 @@ def _with_contract(
             default_samples=default_samples,
         )
 
-    # What is summed up stands before the files, so the sum can be one of them.
-    network = archive.flatbuffer_bytes(attached(carried))
+    # What is summed up depends on the files' names only, so the sum can be in one.
+    network = archive.flatbuffer_bytes(attached({**carried, members.CHECKSUMS: b""}))
     sums = members.checksums({members.NETWORK: network})
     return attached({**carried, members.CHECKSUMS: sums})

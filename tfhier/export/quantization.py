@@ -62,7 +62,10 @@ def quantize(
             # It looks into the interpreter, which warns of that use.
             warnings.filterwarnings("ignore", ".*preserve_all_tensors")
             ranges = work.calibrate({"serving_default": sounds}, num_threads=2)
-    return bytes(work.quantize(ranges, enable_progress_report=False).quantized_model)
+    found = work.quantize(
+        ranges, enable_progress_bar=False, enable_progress_report=False
+    )
+    return bytes(found.quantized_model)
 
 
 def _float16(work: quantizer.Quantizer, operations: list[tuple[str, str]]) -> None:

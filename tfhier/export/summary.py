@@ -99,7 +99,7 @@ def conclude(
     write_json(folder / REPORT, to_dict(report))
     promised = dataclasses.replace(contract.read(source), name=name)
     told = [f"* {topic}: {text}" for topic, text in notes(report).items()]
-    files = [markdown(report), "\n".join(told[:-1])]
+    files = [markdown(report), "\n".join(told[:-2])]
     write_text(folder / members.CARD, card.text(promised, files=files))
     return report
 

@@ -4,6 +4,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from tfhier import console
+
 
 def operations(content: bytes) -> list[tuple[str, str]]:
     """Return (kind, name) of a file's operations, in their order.
@@ -29,6 +31,8 @@ def operations(content: bytes) -> list[tuple[str, str]]:
 
 def scores(content: bytes, waveform: np.ndarray) -> dict[str, np.ndarray]:
     """Return LiteRT's {level: scores (labels,)} of a waveform (samples,)."""
-    run = Interpreter(model_content=content).get_signature_runner("serving_default")
+    with console.without_native_messages():
+        interpreter = Interpreter(model_content=content)
+        run = interpreter.get_signature_runner("serving_default")
     found = run(waveform=waveform[None])
     return {level: np.array(each[0]) for level, each in found.items()}
