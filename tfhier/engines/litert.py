@@ -36,6 +36,7 @@ class LiteRTEngine:
                 self._interpreter = Interpreter(
                     model_path=str(path), num_threads=num_threads
                 )
+                self._interpreter.allocate_tensors()
                 self._run = self._interpreter.get_signature_runner("serving_default")
         except (ValueError, RuntimeError) as error:
             raise members.damaged(path, str(error).splitlines()[0]) from None

@@ -34,5 +34,5 @@ def scores(content: bytes, waveform: np.ndarray) -> dict[str, np.ndarray]:
     with console.without_native_messages():
         interpreter = Interpreter(model_content=content)
         run = interpreter.get_signature_runner("serving_default")
-    found = run(waveform=waveform[None])
+        found = run(waveform=waveform[None])
     return {level: np.array(each[0]) for level, each in found.items()}
