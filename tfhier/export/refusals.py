@@ -1,10 +1,11 @@
 """Errors that a TensorFlow graph raises by itself, far from Python.
 
 A server that runs a saved graph answers its client with the message of the operation
-that failed. Operations without a common input run in any order, so that a reshape
-could fail before the check that would have explained it. Hence a check hands on what
-was checked: whatever is computed from that waits for it, and the first thing that is
-wrong with an input is the one that its sender reads.
+that failed. A `tf.function` runs its checks in the order of their making, but other
+operations as soon as their inputs are there: a reshape could fail before the check that
+would have explained it. Hence a check hands on what was checked. Whatever is computed
+from that waits for it, and the first thing that is wrong with an input is the one that
+its sender reads.
 """
 
 import tensorflow as tf

@@ -160,7 +160,7 @@ def _kernel(blocks: _Blocks) -> tf.Tensor:
     taps = up * (tf.range(num_spanned * size) - reach)
     phases = down * tf.range(num_phases)
     distances = tf.abs(phases - taps[:, None])  # (taps, phases)
-    farthest = reach * up + 1
+    farthest = reach * up
     kernel = tf.gather(_response(farthest, up, down), tf.minimum(distances, farthest))
     return tf.reshape(kernel, [num_spanned, size, num_phases])
 

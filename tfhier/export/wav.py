@@ -69,6 +69,8 @@ def read(
 ) -> tf.Tensor:
     """Decode a WAV file as one mono waveform of a given rate.
 
+    A minute at 384 kHz takes about 300 MB while it is read, beside the file.
+
     Args:
         content: scalar string tensor. The file's bytes.
         target_rate: int in [1000, 400000]. The wanted rate in Hz.

@@ -222,7 +222,7 @@ def _num_sample_bytes(content: tf.Tensor, chunks: _Chunks) -> tf.Tensor:
     # With an honest outer size what follows an empty `data` chunk is another chunk.
     is_outer_size_true = (chunks.samples_at < end) & (end <= num_bytes)
     is_unclosed = (num_declared == 0) & ~is_outer_size_true
-    is_stream = (num_declared >= _STREAM_SIZE) & (num_declared > num_present)
+    is_stream = num_declared >= _STREAM_SIZE  # more than a string tensor holds
     num_declared = tf.where(is_unclosed | is_stream, num_present, num_declared)
     return refusals.passed(
         num_declared,
