@@ -145,6 +145,7 @@ def _add_export(exporting: argparse.ArgumentParser) -> None:
         default=200,
         help="of the run, that all files are tried on at most (0: none)",
     )
+    exporting.add_argument("--no-times", action="store_true", help="do not time files")
     exporting.add_argument("--output", type=Path, help="folder (default: the model's)")
     exporting.add_argument("--name", default="", help="of the model, in files and URLs")
 
@@ -299,6 +300,7 @@ def export_model(args: argparse.Namespace) -> None:
             fixed=args.fixed,
             calibration=tuple(args.calibrate),
             test_clips=args.test_clips,
+            timed=not args.no_times,
             output=args.output,
             name=args.name,
         ),

@@ -54,6 +54,7 @@ class Options:
         calibration: Paths of sounds, or folders of them, that "int8" takes its ranges
             from. Defaults to the run's own training clips.
         test_clips: int. Test clips of the run that all files are tried on, at most.
+        timed: bool. Whether `.tflite` files are timed.
         output: Path of the folder to write to; None for the model's own.
         name: str. What the model is called; "" for its experiment's name.
     """
@@ -64,6 +65,7 @@ class Options:
     fixed: bool = False
     calibration: tuple[Path, ...] = ()
     test_clips: int = 200
+    timed: bool = True
     output: Path | None = None
     name: str = ""
 
@@ -126,6 +128,7 @@ def export(place: str | Path, options: Options) -> Report:
         folder=folder,
         source=path,
         test_clips=summary.test_clips(path.parent, options.test_clips),
+        timed=options.timed,
     )
 
 

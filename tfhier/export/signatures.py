@@ -21,7 +21,7 @@ import tensorflow as tf
 from tfhier import tagger
 from tfhier.contract import Contract
 from tfhier.errors import InputError
-from tfhier.export import wav
+from tfhier.export import refusals, wav
 
 # Beyond it the power spectrum overflows, and scores are of nothing.
 LOUDEST = 1e6
@@ -77,13 +77,13 @@ class Servable(tf.Module):
 
     def _answering(self, part: Callable) -> Callable:
         """Return a part of the model behind the checks, and window by window."""
-        # Those that come out over time keep to the clip as a whole.
-        is_windowed = self._promised.window_seconds > 0 and not isinstance(
-            part, _Frames
-        )
+        # What comes out over time keeps to the clip as a whole.
+        is_windowed = self._promised.window_seconds and not isinstance(part, _Frames)
 
         def answer(waveform):
-            waveform = _checked(waveform, 1 if is_windowed else self._min_samples)
+            # Windows are filled up, so that they take the shortest sound.
+            least = 1 if is_windowed else self._promised.min_samples
+            waveform = _checked(waveform, least, self._promised.sample_rate)
             if not is_windowed:
                 return part(waveform, training=False)
             return self._mean_over_windows(part, waveform)
@@ -105,6 +105,8 @@ class Servable(tf.Module):
                     level: tf.TensorSpec((size,), tf.float32)
                     for level, size in levels.items()
                 },
+                # Otherwise ten clips are decoded at once, long ones too.
+                parallel_iterations=1,
             )
 
         return answer_wav
@@ -117,10 +119,6 @@ class Servable(tf.Module):
     def _contract(self, request):
         text = tf.constant(self._promised.to_json())
         return {"contract": tf.fill(tf.shape(request), text)}
-
-    @property
-    def _min_samples(self) -> int:
-        return self._promised.min_samples
 
     def _mean_over_windows(self, part: Callable, waveform) -> Answers:
         """Return means over windows that cover the clip, the last filled with zeros."""
@@ -141,26 +139,26 @@ class Servable(tf.Module):
         }
 
 
-def _checked(waveform, min_samples: int):
-    """Return a waveform that is fit to be answered; the graph refuses all others."""
+def _checked(waveform, least: int, sample_rate: int):
+    """Return waveforms that can be answered; the graph refuses all others."""
     samples = tf.shape(waveform)[1]
-    checks = [
-        tf.debugging.Assert(
-            samples >= min_samples,
-            ["The waveform is too short: samples received, needed:", samples]
-            + [min_samples],
-        ),
-        tf.debugging.Assert(
-            tf.reduce_all(tf.math.is_finite(waveform)),
-            ["The waveform holds NaN or infinite samples."],
-        ),
-        tf.debugging.Assert(
-            tf.reduce_all(tf.abs(waveform) <= LOUDEST),
-            ["The waveform has samples far beyond [-1, 1]: scale them."],
-        ),
-    ]
-    with tf.control_dependencies(checks):
-        return tf.identity(waveform)
+    waveform = refusals.passed(
+        waveform,
+        samples >= least,
+        "The waveform has ",
+        samples,
+        f" samples. The model needs {least} or more at {sample_rate} Hz.",
+    )
+    waveform = refusals.passed(
+        waveform,
+        tf.reduce_all(tf.math.is_finite(waveform)),
+        "The waveform holds NaN or infinite samples.",
+    )
+    return refusals.passed(
+        waveform,
+        tf.reduce_all(tf.abs(waveform) <= LOUDEST),
+        "The waveform has samples far beyond [-1, 1], where sound lies. Scale it.",
+    )
 
 
 def _embedding(model: keras.Model) -> keras.Model:

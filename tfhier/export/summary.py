@@ -71,6 +71,7 @@ def conclude(
     folder: Path,
     source: Path,
     test_clips: Listed | None,
+    timed: bool,
 ) -> Report:
     """Try and time exported files, and write `export.json` and `model_card.md`.
 
@@ -80,6 +81,7 @@ def conclude(
         folder: Path of the report.
         source: Path of the `.keras` file.
         test_clips: Listed, or None: they are not tried.
+        timed: bool. Whether `.tflite` files are timed.
     """
     before, num_clips = {}, 0
     if test_clips is not None:
@@ -87,7 +89,7 @@ def conclude(
         found = trial.figures({source: LoadedTagger(source), **taggers}, test_clips)
         before, num_clips = found[source], len(test_clips)
         files = [dataclasses.replace(each, figures=found[each.path]) for each in files]
-    files, seconds = _timed(files)
+    files, seconds = _timed(files) if timed else (files, 0.0)
     report = Report(
         name=name,
         folder=folder,
