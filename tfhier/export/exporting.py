@@ -75,16 +75,19 @@ class _Source:
     """The saved tagger that is exported."""
 
     path: Path
-    model: keras.Model
+    tagger: LoadedTagger
     promised: Contract
     folder: Path
 
+    @property
+    def model(self) -> keras.Model:
+        return self.tagger.model
+
     def reference(self, promised: Contract) -> LoadedTagger:
         """Return the Keras model, hearing the windows that an export hears."""
-        own = self.promised.window_seconds
-        return LoadedTagger(
-            self.path, window_seconds=0.0 if own else promised.window_seconds
-        )
+        if promised.window_seconds == self.promised.window_seconds:
+            return self.tagger
+        return LoadedTagger(self.path, window_seconds=promised.window_seconds)
 
 
 def export(place: str | Path, options: Options) -> Report:
@@ -110,7 +113,7 @@ def export(place: str | Path, options: Options) -> Report:
     name = options.name or model_paths.model_name(path)
     promised = dataclasses.replace(tagger.contract, name=name)
     folder = options.output or _home(Path(place), path)
-    source = _Source(path, tagger.model, promised, folder)
+    source = _Source(path, tagger, promised, folder)
     # First all that may be refused: an export takes minutes.
     contracts = {
         weights: _contract_of_file(promised, weights, options)
