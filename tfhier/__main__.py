@@ -17,6 +17,7 @@ Training is `python experiments/run.py --exp NAME`.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import sys
@@ -397,7 +398,10 @@ def _describe(args: argparse.Namespace) -> None:
     from tfhier import describe
 
     if describe.is_model(args.name):
-        found, show = describe.model(args.name), describe.show_model
+        # What is said of a stand-in is no JSON.
+        with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+            found = describe.model(args.name)
+        show = describe.show_model
     else:
         folder = find_folder(args.experiments)
         found = describe.experiment(args.name, folder, args.profile)

@@ -123,10 +123,11 @@ def is_saved_model(path: Path) -> bool:
 def damaged(path: Path, reason: object) -> InputError:
     """Return the one error for a model that cannot be what was written."""
     said = str(reason) or type(reason).__name__
-    kind = path.suffix or "SavedModel"
+    kind = ".tflite file" if path.suffix == ".tflite" else ".keras file"
+    if is_saved_model(path):
+        kind = "SavedModel"
     return InputError(
-        f"{path} is no {kind} file, or it is damaged ({said}): copy or download it "
-        "again."
+        f"{path} is no {kind}, or it is damaged ({said}): copy or download it again."
     )
 
 

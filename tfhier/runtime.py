@@ -41,7 +41,8 @@ class LoadedTagger:
 
     def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
         self.path = path
-        self._engine = _open(path)
+        self._file = _find(path)
+        self._engine = _open(path, self._file)
         self.contract = self._engine.contract
         if window_seconds:
             self._choose_window(window_seconds)
@@ -132,9 +133,15 @@ class LoadedTagger:
             passes.
 
         Raises:
-            InputError: The model has no golden clip, or answers on other levels.
+            InputError: The model has no golden clip, answers on other levels, or is on
+                a server.
         """
-        expected = golden.read(model_paths.find(self.path))
+        if self._file is None:
+            raise InputError(
+                f"{self.path} is on a server, which keeps the golden clip to itself. "
+                "Test the folder that is served."
+            )
+        expected = golden.read(self._file)
         found = self._answers(expected.waveform, only_scores=True)
         sizes = {level: len(each) for level, each in expected.scores.items()}
         if sizes != self.taxonomy.sizes:
@@ -275,15 +282,21 @@ class LoadedTagger:
         return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
 
 
-def _open(path: str | Path):
-    """Return the engine of a model, see `tfhier.engines`; import it only now."""
+def _find(path: str | Path) -> Path | None:
+    """Return the file or folder of a model; None for one on a server."""
     if str(path).startswith(("http://", "https://")):
+        return None
+    if not Path(path).exists() and (published := _published(str(path))):
+        return published
+    return model_paths.find(path)
+
+
+def _open(name: str | Path, path: Path | None):
+    """Return the engine of a model, see `tfhier.engines`; import it only now."""
+    if path is None:
         from tfhier.engines.server import ServerEngine
 
-        return ServerEngine(str(path))
-    if not Path(path).exists() and (published := _published(str(path))):
-        path = published
-    path = model_paths.find(path)
+        return ServerEngine(str(name))
     if path.suffix == ".tflite":
         from tfhier.engines.litert import LiteRTEngine
 
