@@ -221,7 +221,9 @@ class Server:
 
         def poll() -> None:
             while not stopped.wait(self._options.poll_seconds):
-                models.poll()
+                # Standard output may be closed long before the server is.
+                with contextlib.suppress(OSError):
+                    models.poll()
 
         thread = threading.Thread(target=poll, name="versions")
         thread.start()
