@@ -3,8 +3,8 @@
     python tests/benchmarks/serving_load.py BASE_FOLDER --signature wav_bytes
 
 Two servers run beside each other on this machine, one that joins requests and one
-that does not. They are loaded in turns (A B A B ...), so that what else the machine does
-hits both. Every answer is compared with the SavedModel called directly. It ends by
+that does not. They are loaded in turns (A B A B ...), so that what else the machine
+does hits both. Every answer is compared with the SavedModel called directly. It ends by
 itself, after the requests or after `--limit-seconds`.
 """
 

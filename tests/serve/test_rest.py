@@ -1,5 +1,6 @@
 """The REST door: answers equal to the model's own, and everything that is refused."""
 
+import asyncio
 import base64
 import contextlib
 import gzip
@@ -7,12 +8,15 @@ import http.client
 import json
 import socket
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.serve import saved_models
 from tests.serve.conftest import LIMIT, running
+from tfhier.serve import rest
+from tfhier.serve.gate import Gate
 
 CLIPS = [[0.5, -0.25, 0.125, 1.0], [1.0, 2.0, 3.0, 4.5]]
 
@@ -228,12 +232,34 @@ def test_status_metadata_and_health(clients):
     assert clients.ask("GET", "/readyz")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("is_ready", "is_closed", "expected"),
+    [(True, False, 200), (False, False, 503), (True, True, 503)],
+)
+def test_readiness_is_of_the_models_and_of_the_server(is_ready, is_closed, expected):
+    gate = Gate(1)
+    if is_closed:
+        gate.close()
+    core = SimpleNamespace(gate=gate, models=SimpleNamespace(is_ready=lambda: is_ready))
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    for path, status in (("/readyz", expected), ("/healthz", 200)):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        asyncio.run(rest.application(core, None)(scope, None, send))
+        assert sent[-2]["status"] == status
+
+
 def test_bodies_over_the_limit_are_refused(clients):
-    body = b'{"inputs": [[' + b"0, " * LIMIT + b"0]]}"
-    status, answer = clients.post(body)
+    # So long that the system's buffers cannot hold it: who sends all before reading is
+    # answered too.
+    status, answer = clients.post(b" " * (40 * LIMIT))
     assert status == 413
     assert f"longer than {LIMIT} bytes" in answer["error"]
     # Without a declared length, and packed into a few bytes.
+    body = b'{"inputs": [[' + b"0, " * LIMIT + b"0]]}"
     status, _ = _chunked(clients, body)
     assert status == 413
     status, _ = _packed(clients, gzip.compress(body))

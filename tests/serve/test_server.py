@@ -96,11 +96,12 @@ def test_a_signal_ends_it_after_the_requests_in_flight(base, capsys):
     def use() -> tuple:
         clients = Clients(addresses)
         # REST is the last to answer, so the first answer means that all is up.
-        while True:
-            with contextlib.suppress(OSError):
-                if clients.ask("GET", "/readyz")[0] == 200:
-                    break
+        end = time.monotonic() + 20
+        is_up = False
+        while not is_up and time.monotonic() < end:
             time.sleep(0.02)
+            with contextlib.suppress(OSError):
+                is_up = clients.ask("GET", "/readyz")[0] == 200
         with ThreadPoolExecutor(2) as pool:
             rest = pool.submit(
                 clients.post, {"signature_name": "wait", "inputs": [1.2]}
@@ -194,8 +195,12 @@ def test_two_servers_do_not_share_a_port(base):
         ):  # fmt: skip
             port = int(address.rsplit(":", 1)[1])
             options = Options(**{"rest_port": 0, "grpc_port": 0, name: port})
-            with pytest.raises(InputError, match="cannot be taken"):
-                Server({"tags": base}, options).start()
+            second = Server({"tags": base}, options)
+            try:
+                with pytest.raises(InputError, match="cannot be taken"):
+                    second.start()
+            finally:
+                second.stop()
 
 
 def test_only_loopback_is_listened_on(base):

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,11 +25,11 @@ def wait_until(condition, *, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def break_version(base, version: int) -> None:
+def break_version(base: Path, version: int) -> Path:
     hidden = base / ".part"
     hidden.mkdir()
     (hidden / "saved_model.pb").write_bytes(b"no model")
-    hidden.rename(base / str(version))
+    return hidden.rename(base / str(version))
 
 
 def test_only_numbered_folders_with_a_model_are_versions(tmp_path):
@@ -40,7 +41,7 @@ def test_only_numbered_folders_with_a_model_are_versions(tmp_path):
 
 
 def test_a_higher_version_takes_over_while_requests_finish(tmp_path, base):
-    saved_models.save(tmp_path, 1)
+    saved_models.copy(base / "3", tmp_path, 1)
     slow = {"signature_name": "wait", "inputs": [1.5]}
     answers = []
     with running({"tags": tmp_path}, poll_seconds=0.05) as clients:
@@ -65,11 +66,11 @@ def test_a_higher_version_takes_over_while_requests_finish(tmp_path, base):
         ]  # fmt: skip
 
 
-def test_a_lower_version_changes_nothing(tmp_path):
-    saved_models.save(tmp_path, 5)
+def test_a_lower_version_changes_nothing(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 5)
     models = Models({"tags": tmp_path})
     models.load()
-    saved_models.save(tmp_path, 4)
+    saved_models.copy(base / "3", tmp_path, 4)
     models.poll()
     assert models.find("tags").version == 5
     assert models.find("tags", version=5).version == 5
@@ -77,13 +78,13 @@ def test_a_lower_version_changes_nothing(tmp_path):
         models.find("tags", version=4)
 
 
-def test_a_replaced_version_is_let_go(tmp_path):
-    saved_models.save(tmp_path, 1)
+def test_a_replaced_version_is_let_go(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
     models = Models({"tags": tmp_path})
     models.load()
     held = models.find("tags")
     watched = weakref.ref(held)
-    saved_models.save(tmp_path, 2)
+    saved_models.copy(base / "3", tmp_path, 2)
     models.poll()
     assert watched().version == 1
     del held
@@ -92,9 +93,9 @@ def test_a_replaced_version_is_let_go(tmp_path):
 
 
 def test_a_version_that_does_not_load_is_said_once_and_tried_again_when_mended(
-    tmp_path, capsys
+    tmp_path, base, capsys
 ):
-    saved_models.save(tmp_path, 1)
+    saved_models.copy(base / "3", tmp_path, 1)
     models = Models({"tags": tmp_path})
     models.load()
     break_version(tmp_path, 2)
@@ -113,13 +114,13 @@ def test_a_version_that_does_not_load_is_said_once_and_tried_again_when_mended(
     assert states[1].state == "AVAILABLE"
     (tmp_path / "2" / "saved_model.pb").unlink()
     (tmp_path / "2").rmdir()
-    saved_models.save(tmp_path, 2)
+    saved_models.copy(base / "3", tmp_path, 2)
     models.poll()
     assert models.find("tags").version == 2
 
 
-def test_the_check_may_refuse_a_version(tmp_path):
-    saved_models.save(tmp_path, 1)
+def test_the_check_may_refuse_a_version(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
     seen = []
 
     def check(folder):
@@ -129,7 +130,7 @@ def test_the_check_may_refuse_a_version(tmp_path):
 
     models = Models({"tags": tmp_path}, check=check)
     models.load()
-    saved_models.save(tmp_path, 2)
+    saved_models.copy(base / "3", tmp_path, 2)
     models.poll()
     models.poll()
     assert seen == ["1", "2"]
@@ -139,10 +140,10 @@ def test_the_check_may_refuse_a_version(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda base: base / "none", "There is no folder .*none"),
-        (lambda base: base, "holds no version"),
-        (lambda base: (break_version(base, 1), base)[1], "cannot be loaded as a Saved"),
-        (lambda base: saved_models.save(base, 1), "is a SavedModel itself"),
+        (lambda path: path / "none", "There is no folder .*none"),
+        (lambda path: path, "holds no version"),
+        (lambda path: break_version(path, 1).parent, "cannot be loaded as a Saved"),
+        (lambda path: break_version(path, 1), "is a SavedModel itself"),
     ],
     ids=["missing", "empty", "broken", "version"],
 )
