@@ -125,7 +125,8 @@ def test_outputs_that_are_not_rows_are_never_parted():
     assert recorder.shapes == [(3, 2), (1, 2), (1, 2), (1, 2)]
 
 
-def test_no_more_computations_than_threads():
+@pytest.mark.parametrize("size", [1, 4])  # alone, and as batches of one
+def test_no_more_computations_than_threads(size):
     running_now, most = [], []
 
     def slow(signature, inputs):
@@ -135,7 +136,10 @@ def test_no_more_computations_than_threads():
         running_now.pop()
         return {"y": inputs["x"]}
 
-    ask(batcher(slow, size=1, threads=2), [np.ones((1, at)) for at in range(8)])
+    ask(
+        batcher(slow, size=size, seconds=0.01, threads=2),
+        [np.ones((1, at)) for at in range(8)],
+    )
     assert max(most) == 2
 
 

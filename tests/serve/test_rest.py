@@ -253,9 +253,14 @@ def test_readiness_is_of_the_models_and_of_the_server(is_ready, is_closed, expec
 
 
 def test_bodies_over_the_limit_are_refused(clients):
-    # So long that the system's buffers cannot hold it: who sends all before reading is
-    # answered too.
-    status, answer = clients.post(b" " * (40 * LIMIT))
+    # So long that the system's buffers cannot hold it, and over a connection that ends
+    # with the answer: who sends all before reading must be answered too.
+    status, answer = clients.ask(
+        "POST",
+        "/v1/models/tags:predict",
+        b" " * (40 * LIMIT),
+        {"Connection": "close"},
+    )
     assert status == 413
     assert f"longer than {LIMIT} bytes" in answer["error"]
     # Without a declared length, and packed into a few bytes.
