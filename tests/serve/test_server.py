@@ -85,7 +85,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def test_a_signal_ends_it_after_the_requests_in_flight(base, capsys):
+def test_a_signal_ends_it_after_the_requests_in_flight(base, capsys, monkeypatch):
     """As in a process of its own: `serve` holds the main thread, a client another."""
     options = Options(rest_port=free_port(), grpc_port=free_port())
     addresses = SimpleNamespace(
@@ -122,6 +122,8 @@ def test_a_signal_ends_it_after_the_requests_in_flight(base, capsys):
         clients.close()
         return found
 
+    # It would end the tests.
+    monkeypatch.setattr("os._exit", lambda status: pytest.fail("it gave requests up"))
     before = signal.getsignal(signal.SIGTERM)
     with ThreadPoolExecutor(1) as pool:
         client = pool.submit(use)
