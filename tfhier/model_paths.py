@@ -96,7 +96,8 @@ def _stand_in(path: Path) -> Path:
         )
         return other
     there = [item.name for item in path.parent.glob("*")] if path.name else []
-    raise InputError(f"There is no model {path}.{close_names(path.name, there)}")
+    close = close_names(path.name, there) if there else ""
+    raise InputError(f"There is no model {path}.{close}")
 
 
 def _best_run(folder: Path) -> Path:

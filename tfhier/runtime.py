@@ -134,6 +134,11 @@ class LoadedTagger:
         Raises:
             InputError: The model has no golden clip, or answers on other levels.
         """
+        if _is_url(self.path):
+            raise InputError(
+                f"The golden clip of {self.path} is in its files: test them where they "
+                "lie, with tfhier selftest .../serving."
+            )
         expected = golden.read(model_paths.find(self.path))
         found = self._answers(expected.waveform, only_scores=True)
         sizes = {level: len(each) for level, each in expected.scores.items()}
@@ -277,7 +282,7 @@ class LoadedTagger:
 
 def _open(path: str | Path):
     """Return the engine of a model, see `tfhier.engines`; import it only now."""
-    if str(path).startswith(("http://", "https://")):
+    if _is_url(path):
         from tfhier.engines.server import ServerEngine
 
         return ServerEngine(str(path))
@@ -295,6 +300,10 @@ def _open(path: str | Path):
     with console.without_native_messages():
         from tfhier.engines.keras_file import KerasEngine
     return KerasEngine(path)
+
+
+def _is_url(path: str | Path) -> bool:
+    return str(path).startswith(("http://", "https://"))
 
 
 def _published(name: str) -> Path | None:
