@@ -1,7 +1,8 @@
-"""How fast .tflite files are on one core: seconds of audio in a second, paired.
+r"""How fast .tflite files are on one core: seconds of audio in a second, paired.
 
     python -m venv litert && litert/bin/pip install ai-edge-litert numpy
-    litert/bin/python tests/benchmarks/litert_latency.py yamnet.tflite:16000 mine.tflite:16000
+    litert/bin/python tests/benchmarks/litert_latency.py yamnet.tflite:16000 \
+        mine.tflite:16000
 
 Every file is given as FILE:SAMPLE_RATE. All take turns, round by round, on the same
 length of sound (`--seconds`; a file of a fixed length keeps its own), so that whatever
