@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import stand_in_server
 from tfhier import __main__ as command_line
 from tfhier import describe, members
 from tfhier.contract import Contract
@@ -187,6 +188,20 @@ def test_runs_experiments_and_versions_are_described_by_their_folders(
         assert (found["name"], found["path"]) == (called, str(place))
 
 
+def test_a_model_on_a_server_tells_its_contract(capsys):
+    reply = stand_in_server.outputs([PROMISED.to_json()])
+    with stand_in_server.running(lambda *_: (200, reply)) as address:
+        url = f"{address}/v1/models/served"
+        _, text, _ = tfhier(capsys, url)
+        found = json.loads(tfhier(capsys, url, "--json")[1])
+    assert text.splitlines()[0] == f"bats  {url}"
+    assert (
+        text.splitlines()[2] == "level    zebra: 3 labels: a (0.25), b (0.50), c (0.75)"
+    )
+    assert (found["name"], found["path"], found["bytes"]) == ("bats", url, 0)
+    assert found["results"] == PROMISED.results
+
+
 def test_json_stays_json_where_the_stand_in_is_taken(tmp_path, capsys):
     run = tmp_path / "gmp@embedded"
     run.mkdir()
@@ -288,5 +303,3 @@ def test_names_without_a_model_are_refused(tmp_path, capsys, monkeypatch):
     )
     assert_refused(tfhier(capsys, "."), "no experiment is called '.'")
     assert_refused(tfhier(capsys, "./"), "holds no model: neither best.keras")
-    url = "http://127.0.0.1:8501/v1/models/bats"
-    assert_refused(tfhier(capsys, url), f"{url} is on a server. Give the file or the")

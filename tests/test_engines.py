@@ -194,7 +194,7 @@ def test_every_place_replays_its_golden_clip(loaded, name):
 
 
 def test_a_server_keeps_its_golden_clip(loaded):
-    expected = f"{loaded['server'].path} is on a server, which keeps the golden clip"
+    expected = f"The golden clip of {loaded['server'].path} is in its files: test them"
     with pytest.raises(InputError, match=re.escape(expected)):
         loaded["server"].selftest()
 

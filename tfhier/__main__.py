@@ -314,8 +314,7 @@ def export_model(args: argparse.Namespace) -> None:
 def serve_models(args: argparse.Namespace) -> None:
     """Serve exported models until stopped."""
     from tfhier import members, model_paths
-    from tfhier.serve.options import Options
-    from tfhier.serve.server import serve
+    from tfhier.serve import Options, serve
 
     serve(
         dict(map(model_paths.serving_folder, args.model)),

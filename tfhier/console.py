@@ -21,6 +21,10 @@ TRAIN_PACKAGES = (
     "scipy",
     "matplotlib",
     "tensorboard",
+    "ai_edge_litert",
+    "ai_edge_quantizer",
+    "flatbuffers",
+    "tensorflow_serving",
 )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tfhier import catalogue, console, contract, members, model_paths
+from tfhier.engines.server import ServerEngine
 from tfhier.errors import InputError
 
 # More labels of a level than these are counted, not printed.
@@ -96,14 +97,20 @@ def model(name: str) -> dict:
     Raises:
         InputError: There is no such model, or it was cut short or altered.
     """
-    path = model_paths.find(name)
-    promised = contract.read(path)
-    members.verify(path)
+    if name.startswith(("http://", "https://")):
+        promised = ServerEngine(name).contract
+        called, place, size = promised.name or name.rpartition("/")[2], name, 0
+    else:
+        path = model_paths.find(name)
+        promised = contract.read(path)
+        members.verify(path)
+        called = promised.name or model_paths.model_name(path)
+        place, size = str(path), _size(path)
     levels = promised.taxonomy.levels
     return {
-        "name": promised.name or model_paths.model_name(path),
-        "path": str(path),
-        "bytes": _size(path),
+        "name": called,
+        "path": place,
+        "bytes": size,
         "sample_rate": promised.sample_rate,
         "window_seconds": promised.window_seconds,
         "hop_seconds": promised.hop_seconds,
@@ -126,7 +133,8 @@ def model(name: str) -> dict:
 
 def show_model(found: dict) -> None:
     """Print what `model` returns, for people."""
-    print(f"{found['name']}  {found['path']}  ({found['bytes'] / 1e6:.2f} MB)")
+    size = f"  ({found['bytes'] / 1e6:.2f} MB)" if found["bytes"] else ""
+    print(f"{found['name']}  {found['path']}{size}")
     console.line("input", _input(found))
     for level, labels in found["levels"].items():
         console.line(

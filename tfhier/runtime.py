@@ -138,8 +138,8 @@ class LoadedTagger:
         """
         if self._file is None:
             raise InputError(
-                f"{self.path} is on a server, which keeps the golden clip to itself. "
-                "Test the folder that is served."
+                f"The golden clip of {self.path} is in its files: test them where they "
+                "lie, with tfhier selftest .../serving."
             )
         expected = golden.read(self._file)
         found = self._answers(expected.waveform, only_scores=True)

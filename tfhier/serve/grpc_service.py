@@ -1,0 +1,146 @@
+"""The gRPC door: PredictionService and ModelService."""
+
+import functools
+from collections.abc import Callable
+
+import grpc
+from grpc import StatusCode
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from tfhier.serve import core as shared
+from tfhier.serve.core import Core
+from tfhier.serve.models import Servable
+from tfhier.serve.proto_tensors import from_proto, to_proto
+from tfhier.serve.signatures import DEFAULT
+from tfhier.serve.status import StatusError, invalid
+
+
+def add_services(server: grpc.Server, core: Core) -> None:
+    """Let a server answer for the models of a core."""
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        _PredictionService(core), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        _ModelService(core), server
+    )
+
+
+def _answering(method: Callable) -> Callable:
+    """Turn the StatusError of a method into the status of its call."""
+
+    @functools.wraps(method)
+    def answer(self, request: object, context: grpc.ServicerContext) -> object:
+        try:
+            return method(self, request)
+        except StatusError as error:
+            context.abort(error.code, error.message)
+
+    return answer
+
+
+# The names of the methods are those of the services' definitions.
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, core: Core):
+        self._core = core
+
+    @_answering
+    def Predict(self, request):  # noqa: N802
+        with self._core.gate.place():
+            servable = self._servable(request)
+            name = request.model_spec.signature_name or DEFAULT
+            signature = servable.signature(
+                name,
+                missing=StatusError(
+                    StatusCode.FAILED_PRECONDITION,
+                    f'Serving signature key "{name}" not found.',
+                ),
+            )
+            inputs = {
+                key: from_proto(key, proto, max_bytes=self._core.max_request_bytes)
+                for key, proto in request.inputs.items()
+            }
+            outputs = self._core.predict(
+                signature, inputs, output_filter=list(request.output_filter)
+            )
+        response = predict_pb2.PredictResponse()
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        response.model_spec.signature_name = name
+        for key, array in outputs.items():
+            response.outputs[key].CopyFrom(to_proto(array))
+        return response
+
+    @_answering
+    def GetModelMetadata(self, request):  # noqa: N802
+        servable = self._servable(request)
+        if not request.metadata_field:
+            raise invalid(
+                "GetModelMetadataRequest must specify at least one metadata_field"
+            )
+        for field in request.metadata_field:
+            if field != shared.SIGNATURE_FIELD:
+                raise invalid(f"Metadata field {field} is not supported")
+        return shared.metadata(servable)
+
+    @_answering
+    def Classify(self, request):  # noqa: N802
+        raise self._refusal(request, "classify")
+
+    @_answering
+    def Regress(self, request):  # noqa: N802
+        raise self._refusal(request, "regress")
+
+    @_answering
+    def MultiInference(self, request):  # noqa: N802
+        if not request.tasks:
+            raise invalid("MultiInferenceRequest must have at least one task.")
+        task = request.tasks[0]
+        method = task.method_name.rpartition("/")[2]
+        if method not in ("classify", "regress"):
+            raise StatusError(
+                StatusCode.UNIMPLEMENTED, f"Unsupported signature: {task.method_name}"
+            )
+        raise self._refusal(task, method)
+
+    def _refusal(self, request: object, method: str) -> StatusError:
+        servable = self._servable(request)
+        return shared.refuse_examples(
+            servable, request.model_spec.signature_name, method
+        )
+
+    def _servable(self, request: object) -> Servable:
+        name, version, label = _spec(request)
+        return self._core.models.find(name, version=version, label=label)
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, core: Core):
+        self._core = core
+
+    @_answering
+    def GetModelStatus(self, request):  # noqa: N802
+        name, version, label = _spec(request)
+        if label:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return shared.status(self._core.models.states(name, version=version))
+
+    @_answering
+    def HandleReloadConfigRequest(self, request):  # noqa: N802
+        raise StatusError(
+            StatusCode.UNIMPLEMENTED,
+            "The models are those that the server was started with. Start it again "
+            "with others.",
+        )
+
+
+def _spec(request: object) -> tuple[str, int | None, str]:
+    """Return name, version (None for the latest) and label of the model asked for."""
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    spec = request.model_spec
+    version = spec.version.value if spec.HasField("version") else None
+    return spec.name, version, spec.version_label
