@@ -54,6 +54,19 @@ def small(tmp_path_factory):
     return models.write(tmp_path_factory.mktemp("small") / "bats.keras")
 
 
+@pytest.fixture(scope="module")
+def converted(small):
+    """That tagger converted, which takes most of the time of an export."""
+    loaded = tfhier.load(small)
+    return tflite.convert(loaded.model, loaded.contract, num_samples=None)
+
+
+@pytest.fixture
+def once(converted, monkeypatch):
+    """Let an export of that tagger take what was converted before."""
+    monkeypatch.setattr(tflite, "convert", lambda *_, **__: converted)
+
+
 def names(folder: Path) -> set[str]:
     """Everything in a folder, hidden or not."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
@@ -73,7 +86,7 @@ def test_an_experiments_files_lie_in_its_own_folder(job, report):
     for each in report.files:
         held = [each.path, *each.path.rglob("*")]
         size = sum(path.stat().st_size for path in held if path.is_file())
-        assert each.num_bytes == pytest.approx(size, abs=50_000 * each.path.is_dir())
+        assert each.num_bytes == size
     hidden = {name for name in names(job.folder) if "/." in f"/{name}"}
     assert hidden == {".lock"}
 
@@ -93,16 +106,19 @@ def test_every_file_promises_what_the_model_promised(job, report):
 
 
 def test_every_file_carries_a_golden_clip_of_its_own(job, report):
-    own = golden.read(job.folder / "seed0" / "best.keras")
+    keras_file = tfhier.load(job.folder)
     for each in report.files:
         found = golden.read(each.path)
-        np.testing.assert_array_equal(found.waveform, own.waveform)
-        # Rounded weights answer as they were measured, not as Keras does.
         is_rounded = each.weights == "int8"
-        assert (found.difference(own.scores) > 1e-5) is is_rounded
+        seconds = 0.6 if is_rounded else 1.0  # what it hears at a time
+        np.testing.assert_array_equal(
+            found.waveform, golden.clip(8_000, seconds=seconds)
+        )
+        # Rounded weights answer as they were measured, not as Keras does.
+        expected = keras_file.scores(found.waveform, sample_rate=8_000)
+        assert (found.difference(expected) > 1e-4) is is_rounded
         assert found.tolerance == (0.05 if is_rounded else 1e-4)
-        difference, tolerance = tfhier.load(each.path).selftest()
-        assert difference <= min(tolerance, 1e-4)
+        assert tfhier.load(each.path).selftest()[0] < 1e-4
 
 
 def test_proofs_are_of_the_clips_that_all_formats_hear(report):
@@ -119,12 +135,12 @@ def test_proofs_are_of_the_clips_that_all_formats_hear(report):
 
 def test_the_next_export_is_the_next_version(job, report, tmp_path):
     run = shutil.copytree(job.folder / "seed0", tmp_path / "bats" / "seed0")
-    saved_model_alone = Options(formats=("savedmodel",), **QUICK)
-    for number in (1, 2):
-        found = exporting.export(run, saved_model_alone)
-        assert [each.path for each in found.files] == [run / "serving" / str(number)]
-        assert found.name == "bats"
+    shutil.copytree(job.folder / "serving", run / "serving")
+    found = exporting.export(run, Options(formats=("savedmodel",), **QUICK))
+    assert [each.path for each in found.files] == [run / "serving" / "2"]
+    assert found.name == contract.read(run / "serving" / "2").name == "bats"
     members.verify(run / "serving" / "1")
+    assert contract.read(run / "serving" / "1").name == "gmp"
 
 
 # -- Figures ---------------------------------------------------------------------------
@@ -227,7 +243,7 @@ def test_the_sounds_of_a_run_are_training_clips_alone(job):
     assert of_part["validation"]
 
 
-def test_where_test_clips_are_gone_nothing_is_tried(job, small, tmp_path):
+def test_where_test_clips_are_gone_nothing_is_tried(job, small, tmp_path, once):
     shutil.copy(small, tmp_path / "bats.keras")
     table = (job.folder / "seed0" / "test_clips.csv").read_text(encoding="utf-8")
     (tmp_path / "test_clips.csv").write_text(table.replace(".wav", ".gone", 1))
@@ -396,7 +412,7 @@ def exported(small, tmp_path):
 
 @pytest.mark.parametrize("difference", [2e-4, float("nan")])
 def test_an_export_that_answers_otherwise_is_not_kept(
-    exported, monkeypatch, difference
+    exported, monkeypatch, once, difference
 ):
     wrong = proof.Proof(num_clips=9, max_difference=difference, top1=1.0)
     monkeypatch.setattr(proof, "compare", lambda *_: wrong)
@@ -408,9 +424,6 @@ def test_an_export_that_answers_otherwise_is_not_kept(
         exporting.export(exported, Options(**ONLY_TFLITE))
     assert names(exported.parent) == {"bats.keras", "bats.tflite"}
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
-    with pytest.raises(InputError, match=match):
-        exporting.export(exported, Options(formats=("savedmodel",), **QUICK))
-    assert not list((exported.parent / "serving").iterdir())
 
 
 def test_a_wrong_network_is_found_out(exported, monkeypatch):
@@ -431,16 +444,22 @@ def test_a_wrong_network_is_found_out(exported, monkeypatch):
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
 
 
-@pytest.mark.parametrize("kind", ["tflite", "savedmodel"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("tflite", KeyboardInterrupt()),
+        ("tflite", OSError(28, "No space left on device")),
+        ("savedmodel", KeyboardInterrupt()),
+    ],
+)
 def test_an_export_that_is_stopped_leaves_nothing_behind(
-    exported, monkeypatch, kind, error
+    exported, monkeypatch, once, kind, error
 ):
     def stopped(*_):
         raise error
 
     monkeypatch.setattr(proof, "compare", stopped)
-    with pytest.raises((KeyboardInterrupt, OSError)):
+    with pytest.raises(type(error)):
         exporting.export(exported, Options(formats=(kind,), **QUICK))
     assert names(exported.parent) - {"serving"} == {"bats.keras", "bats.tflite"}
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"

@@ -232,7 +232,7 @@ def _export_saved_model(source: _Source) -> Exported:
         card=card.text(source.promised),
         prove=prove,
     )
-    size = sum(item.stat().st_size for item in path.rglob("*"))
+    size = sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
     return Exported(path=path, weights="float32", num_bytes=size, proof=proofs[0])
 
 
