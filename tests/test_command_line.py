@@ -732,6 +732,33 @@ def test_mistakes_at_describe_and_selftest_are_one_line(capsys, clips, command):
     assert_one_line(found, "is named http://HOST:PORT/v1/models/NAME")
 
 
+def test_serve_takes_models_by_folder_and_by_name(
+    capsys, exported, tmp_path, monkeypatch
+):
+    served = []
+    monkeypatch.setattr("tfhier.serve.serve", lambda *found, **_: served.append(found))
+    folder = exported[1]["versions"]
+    other = Path(shutil.copytree(folder, tmp_path / "owls" / "serving"))
+    status, _, errors = tfhier(
+        capsys, "serve", f"bats={folder}", other.parent, "--rest-port", "0",
+        "--max-request-mb", "2",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    ((folders, options),) = served
+    assert folders == {"bats": folder, "owls": other}
+    assert (options.rest_port, options.grpc_port) == (0, 8500)
+    assert options.max_request_bytes == 2 * 2**20
+    found = tfhier(capsys, "serve", f"owls={folder}", other)
+    assert_one_line(
+        found,
+        f"{folder} and {other} would both be served as 'owls'. Call one otherwise: "
+        f"owls-2={other}",
+    )
+    found = tfhier(capsys, "serve", tmp_path)
+    assert_one_line(found, f"{tmp_path} holds no exported versions (serving/1, ...)")
+    assert len(served) == 1
+
+
 def test_an_export_that_is_stopped_says_so(capsys, bats, tmp_path, monkeypatch):
     from tfhier.export import tflite
 

@@ -312,12 +312,24 @@ def export_model(args: argparse.Namespace) -> None:
 
 
 def serve_models(args: argparse.Namespace) -> None:
-    """Serve exported models until stopped."""
+    """Serve exported models until stopped.
+
+    Raises:
+        InputError: A model was not exported, or two would have one name.
+    """
     from tfhier import members, model_paths
     from tfhier.serve import Options, serve
 
+    folders: dict[str, Path] = {}
+    for called, folder in map(model_paths.serving_folder, args.model):
+        if called in folders:
+            raise InputError(
+                f"{folders[called]} and {folder} would both be served as '{called}'. "
+                f"Call one otherwise: {called}-2={folder}"
+            )
+        folders[called] = folder
     serve(
-        dict(map(model_paths.serving_folder, args.model)),
+        folders,
         Options(
             host=args.host,
             rest_port=args.rest_port,
