@@ -156,7 +156,8 @@ def _altered_network(path: Path) -> str | None:
 
 def _altered_files(folder: Path) -> str | None:
     """Return the first file of a SavedModel that is not in order, None if none is."""
-    listed = read(folder, CHECKSUMS).decode("utf-8", "replace").splitlines()
+    # Not `splitlines`, which takes some altered ends of lines for ends of lines.
+    listed = read(folder, CHECKSUMS).decode("utf-8", "replace").split("\n")
     expected = dict(reversed(line.split("  ", 1)) for line in listed if "  " in line)
     there = {
         file.relative_to(folder).as_posix()
