@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 @pytest.fixture
 def workplace(tmp_path):
     """A folder as the main job leaves it, with a tagger that learned nothing."""
-    from tfhier import audio, saved, tagger, thresholds
+    from tfhier import audio, files, saved, tagger
     from tfhier.contract import Contract
     from tfhier.taxonomy import Taxonomy
 
@@ -28,11 +28,10 @@ def workplace(tmp_path):
     taxonomy = Taxonomy.read("openmic")
     small = catalogue.find(ROOT / "experiments")["openmic_resatt"].profile("small")
     model = tagger.end_to_end(*tagger.build(small, taxonomy))
-    promised = Contract(taxonomy=taxonomy, sample_rate=16_000)
+    fitted = {level: (0.5,) * size for level, size in taxonomy.sizes.items()}
+    promised = Contract(taxonomy=taxonomy, sample_rate=16_000, thresholds=fitted)
     saved.write(run / "best.keras", model, promised)
-    taxonomy.write(run / "taxonomy.csv")
-    fitted = {level: np.full(size, 0.5) for level, size in taxonomy.sizes.items()}
-    thresholds.write(run / "thresholds.json", fitted, taxonomy)
+    files.write_json(run.parent / "metrics.json", {"best_run": "seed0"})
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
     audio.write(tmp_path / "my.wav", noise, sample_rate=48_000)
     return tmp_path

@@ -57,6 +57,8 @@ def existing(name: str | Path) -> Path:
 
 def versions(folder: Path) -> dict[int, Path]:
     """Return the SavedModels in a folder of TF Serving's layout: version -> path."""
+    if not folder.is_dir():
+        return {}
     return {
         int(item.name): item
         for item in folder.iterdir()
@@ -80,7 +82,7 @@ def serving_folder(name: str) -> tuple[str, Path]:
         called, place = "", name
     path = existing(place)
     for folder in (path, path / "serving"):
-        if folder.is_dir() and versions(folder):
+        if versions(folder):
             return called or model_name(folder), folder
     raise InputError(
         f"{path} holds no exported versions (serving/1, ...). Export first: tfhier "

@@ -30,7 +30,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from tfhier import console, machine
-from tfhier.serve.models import version_folders
+from tfhier.model_paths import versions
 
 MODEL = "model"
 CLIPS = 16  # different ones; each is asked for again and again
@@ -66,10 +66,8 @@ def main() -> None:
     p.add_argument("--limit-seconds", type=float, default=600)
     args = p.parse_args()
     end = time.monotonic() + args.limit_seconds
-    versions = version_folders(args.base)
-    signature = tf.saved_model.load(str(versions[max(versions)])).signatures[
-        args.signature
-    ]
+    found = versions(args.base)
+    signature = tf.saved_model.load(str(found[max(found)])).signatures[args.signature]
     clips = make_clips(signature, round(args.seconds * args.sample_rate), args)
     found: dict[tuple[str, str], Found] = {}
     with contextlib.ExitStack() as servers:

@@ -260,7 +260,7 @@ def test_a_closed_gate_refuses_and_counts():
 
 def test_a_server_without_its_packages_names_the_remedy(base, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'tfhier\[train,serve\]'"):
+    with pytest.raises(InputError, match=r"pip install 'tfhier\[serve\]'"):
         Server({"tags": base}, Options(rest_port=0, grpc_port=0)).start()
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.serve import saved_models
 from tests.serve.conftest import running
+from tfhier import model_paths
 from tfhier.errors import InputError
-from tfhier.serve.models import Models, version_folders
+from tfhier.serve.models import Models
 from tfhier.serve.status import StatusError
 
 CLIP = {"inputs": [[1, 2, 3, 4]]}
@@ -37,7 +38,7 @@ def test_only_numbered_folders_with_a_model_are_versions(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "saved_model.pb").write_bytes(b"")
     (tmp_path / "99").mkdir()  # still being copied
-    assert set(version_folders(tmp_path)) == {1, 7, 10}
+    assert set(model_paths.versions(tmp_path)) == {1, 7, 10}
 
 
 def test_a_higher_version_takes_over_while_requests_finish(tmp_path, base):

@@ -15,7 +15,7 @@ from grpc import StatusCode
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tfhier import console
+from tfhier import console, model_paths
 from tfhier.errors import InputError
 from tfhier.serve.signatures import DEFAULT, Signature
 from tfhier.serve.status import StatusError, invalid
@@ -91,7 +91,7 @@ class ServedModel:
             InputError: It does not load. Said once for the same files; the version in
                 use goes on.
         """
-        found = version_folders(self.base)
+        found = model_paths.versions(self.base)
         version = max(found, default=0)
         if not found or (self.current and version <= self.current.version):
             return False
@@ -214,20 +214,6 @@ class Models:
             )
         wanted = states if version is None else [version]
         return {number: states[number] for number in sorted(wanted, reverse=True)}
-
-
-def version_folders(base: Path) -> dict[int, Path]:
-    """Return the version folders in a base folder by their number."""
-    if not base.is_dir():
-        return {}
-    return {
-        int(path.name): path
-        for path in base.iterdir()
-        # isdecimal alone would take digits of other scripts.
-        if path.name.isascii()
-        and path.name.isdecimal()
-        and (path / MODEL_FILE).exists()
-    }
 
 
 def load(name: str, version: int, folder: Path) -> Servable:

@@ -258,5 +258,5 @@ def _require_packages() -> None:
     if missing:
         raise InputError(
             f"Serving needs {', '.join(missing)}. Install with "
-            "pip install 'tfhier[train,serve]'."
+            "pip install 'tfhier[serve]'."
         )
