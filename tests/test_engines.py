@@ -103,8 +103,8 @@ def test_embeddings_are_those_of_keras(loaded, name):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@every_format
-def test_a_window_of_choice_is_heard_by_every_format(places, loaded, name, rng):
+@pytest.mark.parametrize("name", ["file", "saved_model", "tflite", "server"])
+def test_a_window_of_choice_is_heard_by_every_format(places, loaded, name):
     """The mean over pieces, each by itself; the last is filled up with zeros."""
     place = loaded[name].path if name == "server" else places[name]
     chosen = tfhier.load(place, window_seconds=0.25)
