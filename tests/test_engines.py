@@ -94,6 +94,28 @@ def test_every_place_of_a_tagger_makes_the_same_promises(loaded, name):
     assert tagger.contract == dataclasses.replace(own.contract, name=called)
 
 
+@pytest.mark.parametrize("names", [["zebra", "animal"], ["animal", "zebra"]])
+def test_levels_come_in_their_own_order_whatever_a_signature_gives(
+    loaded, monkeypatch, names
+):
+    """A signature of TensorFlow has another order in every process."""
+    engine = loaded["saved_model"]._engine
+    own = engine._signatures["serving_default"]
+
+    def ordered(waveform):
+        found = own(waveform=waveform)
+        return {name: found[name] for name in names}
+
+    signatures = {**engine._signatures, "serving_default": ordered}
+    monkeypatch.setattr(engine, "_signatures", signatures)
+    clip = models.clip()
+    assert list(loaded["saved_model"].scores(clip, sample_rate=RATE)) == [
+        "zebra", "animal"
+    ]  # fmt: skip
+    found = loaded["saved_model"].answer(clip, sample_rate=RATE)
+    assert list(found) == ["zebra", "animal", "embedding"]
+
+
 @pytest.mark.parametrize("name", ["saved_model", "serving", "server"])
 def test_embeddings_are_those_of_keras(loaded, name):
     clip = models.clip(1.3)

@@ -32,7 +32,7 @@ class SavedModelEngine:
         """Return scores and embedding: arrays (batch, ...) by name."""
         taken = tf.constant(waveforms)
         scores = self._signatures["serving_default"](waveform=taken)
-        # Signatures answer in the order of the alphabet.
+        # In every process signatures answer in another order.
         found = {level: scores[level] for level in self.contract.taxonomy.levels}
         if not only_scores:
             found |= self._signatures["embedding"](waveform=taken)
