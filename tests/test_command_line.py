@@ -1,8 +1,13 @@
 """The doors, `run.py` and `tfhier`: right answers, and mistakes told in one line."""
 
+import contextlib
 import csv
+import dataclasses
+import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +16,11 @@ import numpy as np
 import pytest
 
 import tfhier as package
-from tests import tiny
+from tests import stand_in_server, tiny
+from tests.export import models
 from tests.pretrained import published, torch_writer
 from tfhier import __main__ as command_line
-from tfhier import audio, catalogue, console
+from tfhier import audio, catalogue, console, golden, members
 from tfhier.files import locked
 from tfhier.frontends import FRONTENDS
 
@@ -441,7 +447,7 @@ def test_predict_shows_five_labels_unless_told_otherwise(capsys, model, clips):
     ("arguments", "pieces"),
     [
         (["missing.keras", "CLIP"], ["There is no model missing.keras."]),
-        ([".", "CLIP"], ["There is no model ."]),
+        ([".", "CLIP"], [". holds no model: neither best.keras of a run, nor"]),
         (["CLIP", "CLIP"], ["a clip.wav is no .keras file"]),
         (["MODEL", "CLIP", "missing.wav"], ["missing.wav: there is no such file"]),
         (["MODEL", "CLIP", "empty"], ["empty: there is no audio file in this folder"]),
@@ -515,3 +521,273 @@ def test_wrong_words_at_port_and_predict_show_the_usage(capsys, arguments):
     assert errors.startswith("usage: tfhier")
     if "--top" in arguments:
         assert f"{arguments[-1]} is no whole number above 0" in errors
+
+
+# -- tfhier export, selftest and describe ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bats(tmp_path_factory):
+    """A tagger of two levels, whose scores differ from clip to clip."""
+    path = tmp_path_factory.mktemp("bats") / "bats.keras"
+    return models.write(path, clip_seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def exported(bats, tmp_path_factory):
+    """That tagger by format, exported by command; and what was printed."""
+    folder = tmp_path_factory.mktemp("exported")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = command_line.main(
+            ["export", str(bats), "--to", "savedmodel", "tflite", "savedmodel",
+             "--weights", "float32", "dynamic", "--output", str(folder), "--name",
+             "small", "--fixed", "--seconds", "0.25"]
+        )  # fmt: skip
+    assert status == 0
+    return printed.getvalue(), {
+        "keras": bats,
+        "saved_model": folder / "serving" / "1",
+        "versions": folder / "serving",
+        "tflite": folder / "small.tflite",
+        "dynamic": folder / "small-dynamic.tflite",
+    }
+
+
+FORMATS = ("keras", "saved_model", "versions", "tflite", "dynamic")
+
+
+def test_export_says_how_its_files_did(exported):
+    text, places = exported
+    folder = places["tflite"].parent
+    header, *lines = text.splitlines()
+    assert re.split("  +", header) == [
+        "file", "MB", "largest difference", "same best", "ms, 1 thread",
+        "ms, 2 threads", "ms, 4 threads",
+    ]  # fmt: skip
+    rows = [line.split() for line in lines[:3]]
+    assert [row[0] for row in rows] == [
+        "serving/1", "small.tflite", "small-dynamic.tflite"
+    ]  # fmt: skip
+    for row in rows:
+        size = sum(
+            path.stat().st_size
+            for path in [folder / row[0], *(folder / row[0]).rglob("*")]
+            if path.is_file()
+        )
+        assert float(row[1]) == pytest.approx(size / 1e6, abs=0.005)
+    assert all(float(row[2]) <= 1e-4 and row[3] == "100.0" for row in rows[:2])
+    assert rows[0][4:] == ["-", "-", "-"]
+    assert all(float(each) > 0 for row in rows[1:] for each in row[4:])
+    assert [line.split()[0] for line in lines[3:]] == [
+        "proof", "times", "report", "card"
+    ]  # fmt: skip
+    assert lines[-1] == f"card     {folder / 'model_card.md'}"
+    assert {path.name for path in folder.iterdir()} == {
+        "serving", "small.tflite", "small-dynamic.tflite", "export.json",
+        "model_card.md",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_describe_tells_what_every_format_promises(capsys, exported, name):
+    place = exported[1][name]
+    status, text, errors = tfhier(capsys, "describe", place)
+    assert (status, errors) == (0, "")
+    called = "bats" if name == "keras" else "small"
+    lines = text.splitlines()
+    assert lines[0].startswith(f"{called}  {place}")
+    is_fixed = name in ("tflite", "dynamic")
+    length = "0.25-s windows every 0.25 s" if is_fixed else "clips of any length"
+    assert lines[1] == f"input    8000 Hz, {length}"
+    assert lines[2:4] == [
+        "level    zebra: 5 labels: a, b, c, d, e",
+        "level    animal: 3 labels: x, y, z",
+    ]
+    weights = "dynamic" if name == "dynamic" else "float32"
+    assert f"weights  {weights}" in lines
+    found = json.loads(tfhier(capsys, "describe", place, "--json")[1])
+    assert (found["name"], found["weights"]) == (called, weights)
+    assert found["levels"] == {"zebra": list("abcde"), "animal": list("xyz")}
+
+
+@pytest.mark.parametrize("name", [*FORMATS[1:], "server"])
+def test_predict_answers_alike_with_every_format(
+    capsys, exported, clips, tmp_path, name
+):
+    places = exported[1]
+    windows = ("--window", "0.25") if name not in ("tflite", "dynamic") else ()
+    served = stand_in_server.serving(package.load(places["keras"]))
+    with stand_in_server.running(served) as address:
+        place = places.get(name, f"{address}/v1/models/bats")
+        status, text, errors = tfhier(
+            capsys, "predict", place, *clips, *windows, "--npz", tmp_path / "a.npz"
+        )
+    assert (status, errors) == (0, "")
+    expected = package.load(places["keras"], window_seconds=0.25)
+    with np.load(tmp_path / "a.npz") as file:
+        has_embedding = name in ("saved_model", "versions", "server")
+        assert ("embedding" in file) is has_embedding
+        assert "log_mel" not in file
+        for row, path in enumerate(clips):
+            lines = text.splitlines()[3 * row :]
+            assert lines[0] == str(path)
+            off = 0.05 if name == "dynamic" else 1e-5
+            for line, (level, scores) in zip(
+                lines[1:3], expected.scores(path).items(), strict=True
+            ):
+                found = file[level][row]
+                np.testing.assert_allclose(found, scores, rtol=0, atol=off)
+                best = file[f"labels_{level}"][np.argmax(found)]
+                assert line.startswith(f"{level:<8} {best} {found.max():.3f}  ")
+
+
+def test_selftest_passes_every_format(capsys, exported):
+    places = [exported[1][name] for name in FORMATS]
+    status, text, errors = tfhier(capsys, "selftest", *places)
+    assert (status, errors) == (0, "")
+    for line, name in zip(text.splitlines(), FORMATS, strict=True):
+        told, _, figures = line.partition(": golden clip within ")
+        assert told == f"passed   {exported[1][name]}"
+        allowed = "0.05" if name == "dynamic" else "0.0001"
+        assert figures.endswith(f", {allowed} allowed")
+        assert float(figures.split(",")[0]) < 1e-4
+
+
+def test_selftest_fails_where_a_model_answers_otherwise(capsys, bats, tmp_path):
+    """Of a score that was never given, and of a weight that is another."""
+    scored, weighed = tmp_path / "scored.keras", tmp_path / "weighed.keras"
+    expected = golden.read(bats)
+    scores = {level: each.copy() for level, each in expected.scores.items()}
+    scores["animal"][1] += 0.25
+    shutil.copy(bats, scored)
+    members.attach(scored, dataclasses.replace(expected, scores=scores).to_members())
+    network = package.load(bats).model
+    bias = next(
+        each for each in network.weights if each.path == "zebra_classifier/bias"
+    )
+    bias.assign_add([0.0, 0.0, 0.0, 0.01, 0.0])
+    network.save(weighed)
+    contract = {members.CONTRACT: members.read(bats, members.CONTRACT)}
+    members.attach(weighed, contract | expected.to_members())
+
+    found = tfhier(capsys, "selftest", scored, bats, weighed)
+    assert_one_line(found, f"{scored}, {weighed} does not answer as when it was saved.")
+    lines = found[1].splitlines()
+    assert lines[0] == f"FAILED   {scored}: golden clip within 2.5e-01, 0.0001 allowed"
+    assert lines[1].startswith(f"passed   {bats}: ")
+    assert lines[2].startswith(f"FAILED   {weighed}: golden clip within ")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        (["TFLITE"], ["small.tflite is no .keras file. Give the one that it was"]),
+        (["SERVING"], ["1 is no .keras file. Give the one that it was exported from"]),
+        (["missing.keras"], ["There is no model missing.keras."]),
+        (["http://127.0.0.1/v1/models/a"], ["is on a server. Give the file"]),
+        (["CLIP"], ["a clip.wav is no .keras file. Give the one"]),
+        (["MODEL", "--seconds", "-1"], ["Received: -1 s, 200 clips"]),
+        (["MODEL", "--test-clips", "-5"], ["Received: 0 s, -5 clips"]),
+        (["MODEL", "--name", "a/b"], ["A model's name is made of", "'a/b'"]),
+        (["MODEL", "--fixed"], ["bats does not say how long its clips", "--seconds 5"]),
+        (["MODEL", "--fixed", "--seconds", "0.01"], ["0.01 s are too short"]),
+        (
+            ["MODEL", "--weights", "int8", "--seconds", "1"],
+            ["training_sounds.csv: --calibration FOLDER"],
+        ),
+        (
+            ["MODEL", "--weights", "int8", "--seconds", "1", "--calibrate", "empty"],
+            ["empty: there is no audio file in this folder"],
+        ),
+    ],
+    ids=range(12),
+)
+def test_mistakes_at_export_are_one_line_and_write_nothing(
+    capsys, exported, clips, tmp_path, monkeypatch, arguments, pieces
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
+    places = exported[1]
+    words = {
+        "MODEL": places["keras"], "TFLITE": places["tflite"],
+        "SERVING": places["versions"], "CLIP": clips[0],
+    }  # fmt: skip
+    arguments = [words.get(word, word) for word in arguments]
+    found = tfhier(capsys, "export", *arguments, "--to", "tflite", "--output", "out")
+    assert_one_line(found, *pieces)
+    assert found[1] == ""
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["describe", "selftest"])
+def test_mistakes_at_describe_and_selftest_are_one_line(capsys, clips, command):
+    found = tfhier(capsys, command, "missing.tflite")
+    assert_one_line(found, "There is no model missing.tflite.")
+    found = tfhier(capsys, command, clips[0])
+    assert_one_line(found, "a clip.wav is no .keras file, or it is damaged")
+    found = tfhier(capsys, command, "http://127.0.0.1:9/v1/models")
+    assert_one_line(found, "is named http://HOST:PORT/v1/models/NAME")
+
+
+def test_serve_takes_models_by_folder_and_by_name(
+    capsys, exported, tmp_path, monkeypatch
+):
+    served = []
+    monkeypatch.setattr("tfhier.serve.serve", lambda *found, **_: served.append(found))
+    folder = exported[1]["versions"]
+    other = Path(shutil.copytree(folder, tmp_path / "owls" / "serving"))
+    status, _, errors = tfhier(
+        capsys, "serve", f"bats={folder}", other.parent, "--rest-port", "0",
+        "--max-request-mb", "2",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    ((folders, options),) = served
+    assert folders == {"bats": folder, "owls": other}
+    assert (options.rest_port, options.grpc_port) == (0, 8500)
+    assert options.max_request_bytes == 2 * 2**20
+    found = tfhier(capsys, "serve", f"owls={folder}", other)
+    assert_one_line(
+        found,
+        f"{folder} and {other} would both be served as 'owls'. Call one otherwise: "
+        f"owls-2={other}",
+    )
+    found = tfhier(capsys, "serve", tmp_path)
+    assert_one_line(found, f"{tmp_path} holds no exported versions (serving/1, ...)")
+    assert len(served) == 1
+
+
+def test_an_export_that_is_stopped_says_so(capsys, bats, tmp_path, monkeypatch):
+    from tfhier.export import tflite
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tflite, "convert", stopped)
+    status, text, errors = tfhier(
+        capsys, "export", bats, "--to", "tflite", "--output", tmp_path
+    )
+    assert (status, text) == (130, "")
+    assert errors == "\ntfhier: stopped; the same command goes on here\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "MODEL"),
+        ("export", "--to", "tflite"),
+        ("export", "MODEL", "--to", "onnx"),
+        ("export", "MODEL", "--to", "tflite", "--weights", "int4"),
+        ("export", "MODEL", "--to", "tflite", "--seconds", "long"),
+        ("selftest",),
+        ("describe",),
+    ],
+)
+def test_wrong_words_at_export_and_selftest_show_the_usage(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(list(arguments))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: tfhier")

@@ -17,6 +17,7 @@ Training is `python experiments/run.py --exp NAME`.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import sys
@@ -311,12 +312,24 @@ def export_model(args: argparse.Namespace) -> None:
 
 
 def serve_models(args: argparse.Namespace) -> None:
-    """Serve exported models until stopped."""
+    """Serve exported models until stopped.
+
+    Raises:
+        InputError: A model was not exported, or two would have one name.
+    """
     from tfhier import members, model_paths
     from tfhier.serve import Options, serve
 
+    folders: dict[str, Path] = {}
+    for called, folder in map(model_paths.serving_folder, args.model):
+        if called in folders:
+            raise InputError(
+                f"{folders[called]} and {folder} would both be served as '{called}'. "
+                f"Call one otherwise: {called}-2={folder}"
+            )
+        folders[called] = folder
     serve(
-        dict(map(model_paths.serving_folder, args.model)),
+        folders,
         Options(
             host=args.host,
             rest_port=args.rest_port,
@@ -396,7 +409,10 @@ def _describe(args: argparse.Namespace) -> None:
     from tfhier import describe
 
     if describe.is_model(args.name):
-        found, show = describe.model(args.name), describe.show_model
+        # What is said of a stand-in is no JSON.
+        with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+            found = describe.model(args.name)
+        show = describe.show_model
     else:
         folder = find_folder(args.experiments)
         found = describe.experiment(args.name, folder, args.profile)

@@ -7,6 +7,7 @@ what is made of a model later, on its own, is tried on the same clips.
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def write(
                 *_place(bundle, row),
                 "" if clips.groups is None else clips.groups[row],
                 "" if clips.conditions is None else clips.conditions[row],
-                "|".join(truth),
-                "|".join(np.array(labels)[is_on]),
+                _joined(truth),
+                _joined(np.array(labels)[is_on]),
                 *(f"{score:.4f}" for score in own),
             ]
         )
@@ -76,6 +77,13 @@ def write_sounds(path: Path, bundle: Bundle, rows: np.ndarray, *, seed: int) -> 
     writer.writerow(HEADER[:4])
     writer.writerows(_place(bundle, row) for row in np.sort(drawn))
     write_text(path, output.getvalue())
+
+
+def _joined(labels: Sequence[str]) -> str:
+    """Return labels in one cell, quoted where one has the separator in it."""
+    output = io.StringIO()
+    csv.writer(output, delimiter="|", lineterminator="").writerow(labels)
+    return output.getvalue()
 
 
 def _place(bundle: Bundle, row: int) -> list[str]:
@@ -138,8 +146,9 @@ class Listed:
         targets = np.zeros((len(self), len(labels)))
         observed = np.ones(targets.shape, bool)
         for row, text in enumerate(self.truth):
-            for said in filter(None, text.split("|")):
-                name = said.removesuffix("?")
+            for said in next(csv.reader([text], delimiter="|"), []):
+                # A label may itself end in a question mark.
+                name = said if said in labels else said.removesuffix("?")
                 if name not in labels:
                     raise InputError(
                         f"The table of test clips has the label '{name}', which the "
@@ -156,7 +165,8 @@ def read(path: Path) -> Listed:
     """Return the clips of a table of `write` or `write_sounds`.
 
     Raises:
-        InputError: It has other columns, no clips, or clips without files.
+        InputError: It has other columns, no clips, clips without files, or times that
+            are no seconds.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -170,9 +180,21 @@ def read(path: Path) -> Listed:
         )
     return Listed(
         tuple(Path(row["file"]) for row in rows),
-        tuple(
-            (float(row["start"]), float(row["end"])) if row["start"] else None
-            for row in rows
-        ),
+        tuple(_span(path, row) for row in rows),
         tuple(row.get("truth") or "" for row in rows),
     )
+
+
+def _span(path: Path, row: dict[str, str | None]) -> tuple[float, float] | None:
+    if not row["start"]:
+        return None
+    try:
+        start, end = float(row["start"]), float(row["end"] or "")
+    except ValueError:
+        start, end = 0.0, 0.0
+    if not 0 <= start < end < math.inf:
+        raise InputError(
+            f"{path}: {row['key']} has no start and end in seconds. Received: "
+            f"{row['start']}, {row['end']}"
+        )
+    return start, end

@@ -28,6 +28,6 @@ def close_names(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f" Close: {', '.join(close)}."
-    if len(names) <= 12:
+    if 0 < len(names) <= 12:
         return f" There are: {', '.join(names)}."
     return ""

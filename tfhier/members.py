@@ -123,10 +123,11 @@ def is_saved_model(path: Path) -> bool:
 def damaged(path: Path, reason: object) -> InputError:
     """Return the one error for a model that cannot be what was written."""
     said = str(reason) or type(reason).__name__
-    kind = path.suffix or "SavedModel"
+    kind = ".tflite file" if path.suffix == ".tflite" else ".keras file"
+    if is_saved_model(path):
+        kind = "SavedModel"
     return InputError(
-        f"{path} is no {kind} file, or it is damaged ({said}): copy or download it "
-        "again."
+        f"{path} is no {kind}, or it is damaged ({said}): copy or download it again."
     )
 
 
@@ -155,7 +156,8 @@ def _altered_network(path: Path) -> str | None:
 
 def _altered_files(folder: Path) -> str | None:
     """Return the first file of a SavedModel that is not in order, None if none is."""
-    listed = read(folder, CHECKSUMS).decode("utf-8", "replace").splitlines()
+    # Not `splitlines`, which takes some altered ends of lines for ends of lines.
+    listed = read(folder, CHECKSUMS).decode("utf-8", "replace").split("\n")
     expected = dict(reversed(line.split("  ", 1)) for line in listed if "  " in line)
     there = {
         file.relative_to(folder).as_posix()

@@ -27,11 +27,10 @@ def find(name: str | Path) -> Path:
             is found by its plain name, and that is said.
 
     Raises:
-        InputError: There is nothing, or nothing trained or exported yet.
+        InputError: There is nothing, or nothing trained or exported yet; or it is on a
+            server.
     """
-    path = Path(name)
-    if not path.exists():
-        path = _stand_in(path)
+    path = existing(name)
     if not path.is_dir() or members.is_saved_model(path):
         return path
     found = versions(path)
@@ -40,6 +39,20 @@ def find(name: str | Path) -> Path:
     if (path / BEST).is_file():
         return path / BEST
     return _best_run(path)
+
+
+def existing(name: str | Path) -> Path:
+    """Return the file or folder of a name, or the one of results on the stand-in.
+
+    Raises:
+        InputError: There is neither; close names are offered.
+    """
+    if str(name).startswith(("http:", "https:")):
+        raise InputError(
+            f"{name} is on a server. Give the file or the folder that is served."
+        )
+    path = Path(name)
+    return path if path.exists() else _stand_in(path)
 
 
 def versions(folder: Path) -> dict[int, Path]:
@@ -63,12 +76,11 @@ def serving_folder(name: str) -> tuple[str, Path]:
     Raises:
         InputError: No version was exported there.
     """
-    called, _, place = (
-        name.rpartition("=") if not Path(name).exists() else ("", "", name)
-    )
-    path = Path(place)
-    if not path.exists():
-        path = _stand_in(path)
+    # Folders of a grid have a "=" of their own.
+    called, is_called, place = name.partition("=")
+    if not is_called or Path(name).exists():
+        called, place = "", name
+    path = existing(place)
     for folder in (path, path / "serving"):
         if versions(folder):
             return called or model_name(folder), folder
@@ -97,18 +109,23 @@ def _stand_in(path: Path) -> Path:
             "model", f"{path} was not trained; taking {other}, trained on a stand-in"
         )
         return other
-    there = [item.name for item in path.parent.glob("*")] if path.name else []
-    close = close_names(path.name, there) if there else ""
-    raise InputError(f"There is no model {path}.{close}")
+    there = [item.name for item in path.parent.glob("*") if _may_be_model(item)]
+    raise InputError(f"There is no model {path}.{close_names(path.name, there)}")
+
+
+def _may_be_model(path: Path) -> bool:
+    is_model = path.is_dir() or path.suffix in (".keras", ".tflite")
+    return is_model and not path.name.startswith(".")
 
 
 def _best_run(folder: Path) -> Path:
     """Return the model of an experiment's best run."""
     if not (folder / "metrics.json").is_file():
+        name = folder.resolve().name.partition("@")[0]
         raise InputError(
             f"{folder} holds no model: neither {BEST} of a run, nor metrics.json of a "
             "finished experiment, nor exported versions. Train it first: python "
-            f"experiments/run.py --exp {folder.name.partition('@')[0]}"
+            f"experiments/run.py --exp {name}"
         )
     best = folder / read_json(folder / "metrics.json")["best_run"] / BEST
     if not best.is_file():

@@ -41,7 +41,8 @@ class LoadedTagger:
 
     def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
         self.path = path
-        self._engine = _open(path)
+        self._file = _find(path)
+        self._engine = _open(path, self._file)
         self.contract = self._engine.contract
         if window_seconds:
             self._choose_window(window_seconds)
@@ -132,14 +133,15 @@ class LoadedTagger:
             passes.
 
         Raises:
-            InputError: The model has no golden clip, or answers on other levels.
+            InputError: The model has no golden clip, answers on other levels, or is on
+                a server.
         """
-        if _is_url(self.path):
+        if self._file is None:
             raise InputError(
                 f"The golden clip of {self.path} is in its files: test them where they "
                 "lie, with tfhier selftest .../serving."
             )
-        expected = golden.read(model_paths.find(self.path))
+        expected = golden.read(self._file)
         found = self._answers(expected.waveform, only_scores=True)
         sizes = {level: len(each) for level, each in expected.scores.items()}
         if sizes != self.taxonomy.sizes:
@@ -280,15 +282,21 @@ class LoadedTagger:
         return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
 
 
-def _open(path: str | Path):
+def _find(path: str | Path) -> Path | None:
+    """Return the file or folder of a model; None for one on a server."""
+    if str(path).startswith(("http://", "https://")):
+        return None
+    if not Path(path).exists() and (published := _published(str(path))):
+        return published
+    return model_paths.find(path)
+
+
+def _open(name: str | Path, path: Path | None):
     """Return the engine of a model, see `tfhier.engines`; import it only now."""
-    if _is_url(path):
+    if path is None:
         from tfhier.engines.server import ServerEngine
 
-        return ServerEngine(str(path))
-    if not Path(path).exists() and (published := _published(str(path))):
-        path = published
-    path = model_paths.find(path)
+        return ServerEngine(str(name))
     if path.suffix == ".tflite":
         from tfhier.engines.litert import LiteRTEngine
 
@@ -300,10 +308,6 @@ def _open(path: str | Path):
     with console.without_native_messages():
         from tfhier.engines.keras_file import KerasEngine
     return KerasEngine(path)
-
-
-def _is_url(path: str | Path) -> bool:
-    return str(path).startswith(("http://", "https://"))
 
 
 def _published(name: str) -> Path | None:

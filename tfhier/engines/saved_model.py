@@ -31,7 +31,9 @@ class SavedModelEngine:
     ) -> dict[str, np.ndarray]:
         """Return scores and embedding: arrays (batch, ...) by name."""
         taken = tf.constant(waveforms)
-        found = dict(self._signatures["serving_default"](waveform=taken))
+        scores = self._signatures["serving_default"](waveform=taken)
+        # Signatures answer in the order of the alphabet.
+        found = {level: scores[level] for level in self.contract.taxonomy.levels}
         if not only_scores:
             found |= self._signatures["embedding"](waveform=taken)
         return {name: values.numpy() for name, values in found.items()}

@@ -1,5 +1,7 @@
 """Answers of a running server that speaks TF Serving's REST API."""
 
+import contextlib
+import http.client
 import json
 import re
 import urllib.error
@@ -32,10 +34,10 @@ class ServerEngine:
                 "A model on a server is named http://HOST:PORT/v1/models/NAME. "
                 f"Received: {url}"
             )
-        text = self._ask("contract", [""])[0]
+        found = self._ask("contract", [""])
         try:
-            self.contract = Contract.from_json(text)
-        except (ValueError, TypeError) as error:
+            self.contract = Contract.from_json(found[0])
+        except (ValueError, TypeError, LookupError) as error:
             raise InputError(
                 f"The model at {url} has a contract that cannot be read ({error})."
             ) from None
@@ -46,11 +48,16 @@ class ServerEngine:
     ) -> dict[str, np.ndarray]:
         """Return scores and embedding: arrays (batch, ...) by name."""
         found = self._ask("serving_default", waveforms.tolist())
+        levels = self.contract.taxonomy.levels
         if not isinstance(found, dict):  # one level, which the protocol does not name
-            found = {self.contract.taxonomy.fine: found}
+            found = {levels[0]: found}
         if not only_scores:
             found["embedding"] = self._ask("embedding", waveforms.tolist())
-        return {name: np.array(values, np.float32) for name, values in found.items()}
+        names = levels if only_scores else (*levels, "embedding")
+        try:
+            return {name: np.array(found[name], np.float32) for name in names}
+        except (ValueError, TypeError, LookupError) as error:
+            raise self._strange(error) from None
 
     def _ask(self, signature: str, inputs: list) -> dict | list:
         """Return what a signature answers: columns by name, or the only one."""
@@ -64,12 +71,27 @@ class ServerEngine:
             with urllib.request.urlopen(request, timeout=_SECONDS) as reply:
                 return json.load(reply)["outputs"]
         except urllib.error.HTTPError as error:
-            said = error.read(2_000).decode("utf-8", "replace")
             raise InputError(
-                f"The server at {self._url} refused ({error.code}): {said}"
+                f"The server at {self._url} refused ({error.code}): {_said(error)}"
             ) from None
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"The server at {self._url} does not answer as TF Serving does "
-                f"({error}). Is it running, and is the address right?"
-            ) from None
+        except (
+            OSError, http.client.HTTPException, ValueError, LookupError, TypeError
+        ) as error:  # fmt: skip
+            raise self._strange(error) from None
+
+    def _strange(self, error: Exception) -> InputError:
+        """Return the one error for a server that is none, or of another kind."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return InputError(
+            f"The server at {self._url} does not answer as TF Serving does ({reason}). "
+            "Is it running, and is the address right?"
+        )
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """Return in one line what a server says of a request that it refused."""
+    text = error.read(2_000).decode("utf-8", "replace")
+    # Anything else is a proxy's page, say.
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        text = json.loads(text)["error"]
+    return " ".join(str(text).split())

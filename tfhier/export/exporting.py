@@ -6,6 +6,8 @@ saved_models/openmic_resatt/{export.json, model_card.md}
 """
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,9 @@ class Options:
         timed: bool. Whether `.tflite` files are timed.
         output: Path of the folder to write to; None for the model's own.
         name: str. What the model is called; "" for its experiment's name.
+
+    Raises:
+        InputError: A number is negative, or the name is unfit for files and URLs.
     """
 
     formats: tuple[str, ...] = FORMATS
@@ -68,6 +73,19 @@ class Options:
     timed: bool = True
     output: Path | None = None
     name: str = ""
+
+    def __post_init__(self):
+        if not 0 <= self.seconds < math.inf or self.test_clips < 0:
+            raise InputError(
+                "A length is 0 or more seconds, and a number of test clips 0 or more. "
+                f"Received: {self.seconds:g} s, {self.test_clips} clips"
+            )
+        # In names of files and in URLs.
+        if not re.fullmatch(r"[\w@.-]*", self.name) or self.name.startswith("."):
+            raise InputError(
+                "A model's name is made of letters, digits and '_', '-', '.', '@'. "
+                f"Received: '{self.name}'"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,7 @@ def export(place: str | Path, options: Options) -> Report:
         InputError: There is no such model, it takes no sound, an option does not fit,
             or an export answers otherwise than the model.
     """
+    place = model_paths.existing(place)
     path = model_paths.find(place)
     if path.suffix != ".keras":
         raise InputError(
@@ -112,7 +131,7 @@ def export(place: str | Path, options: Options) -> Report:
     tagger = LoadedTagger(path)
     name = options.name or model_paths.model_name(path)
     promised = dataclasses.replace(tagger.contract, name=name)
-    folder = options.output or _home(Path(place), path)
+    folder = options.output or _home(place, path)
     source = _Source(path, tagger, promised, folder)
     # First all that may be refused: an export takes minutes.
     contracts = {
@@ -120,6 +139,7 @@ def export(place: str | Path, options: Options) -> Report:
         for weights in (options.weights if "tflite" in options.formats else ())
     }
     sounds = _sounds(source, contracts, options)
+    test_clips = summary.test_clips(path.parent, options.test_clips)
     found = []
     if "savedmodel" in options.formats:
         found.append(_export_saved_model(source))
@@ -130,7 +150,7 @@ def export(place: str | Path, options: Options) -> Report:
         name=name,
         folder=folder,
         source=path,
-        test_clips=summary.test_clips(path.parent, options.test_clips),
+        test_clips=test_clips,
         timed=options.timed,
     )
 
@@ -212,7 +232,7 @@ def _export_saved_model(source: _Source) -> Exported:
         card=card.text(source.promised),
         prove=prove,
     )
-    size = sum(item.stat().st_size for item in path.rglob("*"))
+    size = sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
     return Exported(path=path, weights="float32", num_bytes=size, proof=proofs[0])
 
 

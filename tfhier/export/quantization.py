@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_quantizer import qtyping, quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
+from tfhier import console
 from tfhier.errors import InputError
 from tfhier.export import tflite_file
 
@@ -24,7 +25,7 @@ _WEIGHTY = (*_CONVOLUTIONS, _Op.FULLY_CONNECTED)
 # What stands between convolutions; pooling may stand behind the last.
 _POOLING = (_Op.AVERAGE_POOL_2D, _Op.MAX_POOL_2D)
 _BETWEEN = (*_POOLING, _Op.ADD, _Op.MUL, _Op.SUB, _Op.PAD, _Op.RELU, _Op.CONCATENATION)
-_FRONT_END = "log_mel"
+_FRONT_END = f"/{tflite_file.FRONT_END}"
 
 
 def quantize(
@@ -52,20 +53,38 @@ def quantize(
     work = quantizer.Quantizer(bytearray(content))
     _CONFIGURE[kind](work, tflite_file.operations(content))
     work.update_quantization_recipe(
-        regex=f"/{_FRONT_END}",
+        regex=_FRONT_END,
         operation_name=_Op.ALL_SUPPORTED,
         algorithm_key=AlgorithmName.NO_QUANTIZE,
     )
-    ranges = None
-    if sounds and work.need_calibration:
-        with warnings.catch_warnings():
-            # It looks into the interpreter, which warns of that use.
-            warnings.filterwarnings("ignore", ".*preserve_all_tensors")
-            ranges = work.calibrate({"serving_default": sounds}, num_threads=2)
-    found = work.quantize(
-        ranges, enable_progress_bar=False, enable_progress_report=False
-    )
+    # It draws bars that no setting turns off, and looks into the interpreter, which
+    # warns of that use.
+    with warnings.catch_warnings(), console.without_native_messages():
+        warnings.filterwarnings("ignore", ".*preserve_all_tensors")
+        found = work.quantize(
+            _ranges(work, sounds) if work.need_calibration else None,
+            enable_progress_bar=False,
+            enable_progress_report=False,
+        )
     return bytes(found.quantized_model)
+
+
+def _ranges(work: quantizer.Quantizer, sounds: list[dict]) -> dict[str, dict]:
+    """Return the least and the greatest of every activation over all sounds.
+
+    Of sounds given together the quantiser keeps moving averages that begin with the
+    first: what is fainter or louder than most would be cut off, and their order count.
+    """
+    ranges: dict[str, dict] = {}
+    for sound in sounds:
+        found = work.calibrate({"serving_default": [sound]}, num_threads=2)
+        for name, own in found.items():
+            known = ranges.setdefault(name, own)
+            ranges[name] = {
+                "min": np.minimum(known["min"], own["min"]),
+                "max": np.maximum(known["max"], own["max"]),
+            }
+    return ranges
 
 
 def _float16(work: quantizer.Quantizer, operations: list[tuple[str, str]]) -> None:
@@ -85,7 +104,12 @@ def _dynamic(work: quantizer.Quantizer, operations: list[tuple[str, str]]) -> No
 def _int8(work: quantizer.Quantizer, operations: list[tuple[str, str]]) -> None:
     work.add_dynamic_config(".*", _Op.FULLY_CONNECTED, num_bits=8)
     kinds = [kind for kind, _ in operations]
-    inside = [place for place, kind in enumerate(kinds) if kind in _CONVOLUTIONS]
+    inside = [
+        place
+        for place, (kind, name) in enumerate(operations)
+        # A front end may convolve too.
+        if kind in _CONVOLUTIONS and _FRONT_END not in name
+    ]
     if not inside:
         return
     last = inside[-1]

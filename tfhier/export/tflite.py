@@ -5,6 +5,7 @@ The front end converts as it is trained: its fast Fourier transform is TFLite's 
 constants.
 """
 
+import re
 import tempfile
 
 import keras
@@ -13,7 +14,8 @@ import tensorflow as tf
 from tfhier import console, tagger
 from tfhier.contract import Contract
 from tfhier.errors import InputError
-from tfhier.layers import MatmulConv2D
+from tfhier.export import tflite_file
+from tfhier.layers import LogMel, MatmulConv2D
 
 
 def convert(
@@ -55,17 +57,27 @@ def convert(
         try:
             return converter.convert()
         except Exception as error:  # of a private class
-            if "TF Select" not in str(error):
+            if not (needed := _not_built_in(str(error))):
                 raise
-            needed = str(error).partition("TF Select ops:")[2].splitlines()[0].strip()
             raise InputError(
                 "The network needs operations that TFLite has not built in "
                 f"({needed}). Write that layer with others."
             ) from None
 
 
+def _not_built_in(said: str) -> str:
+    """Return the operations that the converter lacks by what it says, "" for none."""
+    found = re.findall(r"(?:TF Select|Custom) ops: (.+)", said)
+    # Of those that TensorFlow's own additions to TFLite lack too.
+    found += re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", said)
+    return ", ".join(dict.fromkeys(", ".join(found).split(", ")))
+
+
 def _portable(model: keras.Model) -> keras.Model:
-    """Return a tagger with plain convolutions, which TFLite has kernels for."""
+    """Return a tagger with plain convolutions, which TFLite has kernels for.
+
+    Its front end goes by the name that quantisation knows it by.
+    """
 
     def portable(layer):
         if isinstance(layer, MatmulConv2D):
@@ -75,4 +87,6 @@ def _portable(model: keras.Model) -> keras.Model:
     body = tagger.body_of(model)
     twin = keras.models.clone_model(body, clone_function=portable, recursive=True)
     twin.set_weights(body.get_weights())
-    return tagger.end_to_end(tagger.frontend_of(model), twin)
+    config = tagger.frontend_of(model).get_config()
+    frontend = LogMel.from_config({**config, "name": tflite_file.FRONT_END})
+    return tagger.end_to_end(frontend, twin)

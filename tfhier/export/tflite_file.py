@@ -6,6 +6,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfhier import console
 
+# The front end's layer, in the names of its operations behind a slash.
+FRONT_END = "log_mel"
+
 
 def operations(content: bytes) -> list[tuple[str, str]]:
     """Return (kind, name) of a file's operations, in their order.

@@ -59,18 +59,13 @@ def figures(
 def _figures(scores, targets, observed, fitted) -> dict[str, float]:
     if fitted is None:
         fitted = np.full(scores.shape[1], thresholds.DEFAULT)
-    is_single = metrics.is_single_label(targets, observed)
     found = metrics.evaluate(
         scores,
         targets,
         observed,
         thresholds=np.asarray(fitted),
-        single_label=is_single,
+        single_label=metrics.is_single_label(targets, observed),
     )
-    if is_single:
-        found["accuracy"] = float(
-            np.mean(scores.argmax(axis=1) == targets.argmax(axis=1))
-        )
     return {
         name: float(value)
         for name, value in found.items()
