@@ -19,9 +19,9 @@ FLOORS = {
             "experiment catalogue contract members golden model_paths network_digest "
             "errors files console plots",
             "data layers frontends augment losses",
-            "backbones heads tagger saved",
+            "backbones heads tagger saved engines",
             "train pretrained runtime predict evaluate clip_table machine tables "
-            "yardstick compare explain report engines export describe",
+            "yardstick compare explain report export describe",
             "__main__ study serve",
         )
     )
