@@ -56,6 +56,8 @@ def test_a_golden_clip_travels_unchanged(tmp_path):
     assert again.difference(scores) == 0
     off = scores | {"coarse": np.float32([0.5])}
     assert again.difference(off) == pytest.approx(1 / 6, abs=1e-6)
+    for level, each in scores.items():
+        assert np.isnan(again.difference(scores | {level: np.nan * each}))
 
 
 @pytest.mark.parametrize("window", [0.0, 0.5, 2.0])

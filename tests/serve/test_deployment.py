@@ -118,7 +118,7 @@ def test_compose():
     for flag in ("model_config_file", "batching_parameters_file"):
         source = mounts[given[flag]].split(":")[0]
         assert (FOLDER / source).is_file()
-    assert given["enable_batching"] == "true"
+    assert given["enable_batching"] == "${BATCHING:-false}"
     assert "/models" in mounts
     assert all(entry.endswith(":ro") for entry in service["volumes"])
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
