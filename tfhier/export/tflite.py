@@ -67,10 +67,8 @@ def convert(
 
 def _not_built_in(said: str) -> str:
     """Return the operations that the converter lacks by what it says, "" for none."""
-    found = re.findall(r"(?:TF Select|Custom) ops: (.+)", said)
-    # Of those that TensorFlow's own additions to TFLite lack too.
-    found += re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", said)
-    return ", ".join(dict.fromkeys(", ".join(found).split(", ")))
+    # "Custom" are those that TensorFlow's own additions to TFLite lack too.
+    return ", ".join(re.findall("(?:TF Select|Custom) ops: (.+)", said))
 
 
 def _portable(model: keras.Model) -> keras.Model:
