@@ -698,7 +698,7 @@ def test_selftest_fails_where_a_model_answers_otherwise(capsys, bats, tmp_path):
             ["training_sounds.csv: --calibration FOLDER"],
         ),
         (
-            ["MODEL", "--weights", "int8", "--seconds", "1", "--calibrate", "empty"],
+            ["MODEL", "--weights", "int8", "--seconds", "1", "--calibration", "empty"],
             ["empty: there is no audio file in this folder"],
         ),
     ],

@@ -133,7 +133,7 @@ def _add_export(exporting: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=0.0, help="that length (default: as trained)"
     )
     exporting.add_argument(
-        "--calibrate",
+        "--calibration",
         type=Path,
         nargs="+",
         default=[],
@@ -149,6 +149,10 @@ def _add_export(exporting: argparse.ArgumentParser) -> None:
     exporting.add_argument("--no-times", action="store_true", help="do not time files")
     exporting.add_argument("--output", type=Path, help="folder (default: the model's)")
     exporting.add_argument("--name", default="", help="of the model, in files and URLs")
+    for told in ("source", "licence", "citation"):
+        exporting.add_argument(
+            f"--{told}", default="", help="to state in every file (default: as saved)"
+        )
 
 
 def _add_serve(serving: argparse.ArgumentParser) -> None:
@@ -274,7 +278,8 @@ def predict_clips(args: argparse.Namespace) -> None:
     found = predict.predict(
         tfhier.load(args.model, window_seconds=args.window),
         predict.find_clips(args.audio),
-        with_log_mel=bool(args.npz) and not args.no_log_mel,
+        only_scores=not args.npz,
+        with_log_mel=not args.no_log_mel,
         skip_bad=args.skip_bad,
     )
     # First the files: who reads what is printed may stop early, as `head` does.
@@ -299,11 +304,14 @@ def export_model(args: argparse.Namespace) -> None:
             weights=tuple(dict.fromkeys(args.weights)),
             seconds=args.seconds,
             fixed=args.fixed,
-            calibration=tuple(args.calibrate),
+            calibration=tuple(args.calibration),
             test_clips=args.test_clips,
             timed=not args.no_times,
             output=args.output,
             name=args.name,
+            source=args.source,
+            licence=args.licence,
+            citation=args.citation,
         ),
     )
     print(console.table(*summary.rows(report)))

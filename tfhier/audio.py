@@ -22,6 +22,9 @@ AUDIO_SUFFIXES = (
     ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
 )  # fmt: skip
 
+# Above it no samples are sound in [-1, 1], however loud: mostly integers, never scaled.
+LOUDEST = 64.0
+
 _BLOCK = 1 << 20  # samples of all channels read at once
 # libsndfile's Vorbis encoder keeps a whole write on the stack and can overflow it.
 _WRITE_BLOCK = 1 << 14

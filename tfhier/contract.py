@@ -16,17 +16,11 @@ from tfhier.errors import InputError
 from tfhier.taxonomy import Taxonomy
 
 FORMAT = 2
-# The fields of the first format, whose files are still read.
-_FIRST = (
-    "taxonomy",
-    "sample_rate",
-    "softmax",
-    "window_seconds",
-    "hop_seconds",
-    "source",
-    "licence",
-    "citation",
-)
+# What a contract cannot do without; fields that came later have defaults, so that the
+# files of earlier versions are still read.
+_NEEDED = {"taxonomy", "sample_rate", "softmax", "window_seconds", "hop_seconds"}
+# Heard at a time where nothing is said of a length.
+_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +98,17 @@ class Contract:
                 f"A contract's clip_seconds is 0 or more. Received: {self.clip_seconds}"
             )
         self._check_thresholds()
+        needed = {"center": bool, "num_fft": int, "window_length": int}
+        kinds = {name: type(self.frontend.get(name)) for name in needed}
+        if self.frontend and kinds != needed:
+            raise InputError(
+                "A contract's frontend tells center, num_fft and window_length. "
+                f"Received: {self.frontend!r:.120}"
+            )
+        if not all(isinstance(each, dict) for each in self.results.values()):
+            raise InputError(
+                f"A contract's results are figures by level. Received: {self.results}"
+            )
 
     def _check_thresholds(self) -> None:
         sizes = {level: len(each) for level, each in self.thresholds.items()}
@@ -124,6 +129,12 @@ class Contract:
         if self.softmax:
             return "probabilities of labels that exclude each other: they sum to 1"
         return "each the probability that its label is heard, whatever else is"
+
+    @property
+    def usual_seconds(self) -> float:
+        """Length of sound that it mostly hears at a time; a second if unknown."""
+        seconds = self.window_seconds or self.clip_seconds or _SECONDS
+        return max(seconds, self.min_samples / max(1, self.sample_rate))
 
     @property
     def min_samples(self) -> int:
@@ -157,9 +168,7 @@ class Contract:
         if found not in (1, FORMAT):
             raise ValueError(f"expected a contract of format {FORMAT}")
         names = {item.name for item in dataclasses.fields(cls)}
-        if found == 1:
-            names = set(_FIRST)
-        if set(content) != names:
+        if not _NEEDED <= set(content) <= names:
             raise ValueError(f"expected the fields {', '.join(sorted(names))}")
         content["taxonomy"] = Taxonomy.parse(str(content["taxonomy"]))
         thresholds = content.get("thresholds")

@@ -144,7 +144,7 @@ def evaluate_run(
         if not _are_alike(model, live):
             result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
-    _promise(folder / "best.keras", fitted, result["test"])
+    _promise(folder / "best.keras", fitted if choosing.size else {}, result["test"])
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}
         np.savez(temporary, sample_key=bundle.clips.keys[rows], **arrays)
@@ -163,12 +163,14 @@ def evaluate_run(
 def _promise(
     path: Path, fitted: Mapping[str, np.ndarray], test: Mapping[str, dict]
 ) -> None:
-    """Put thresholds and test results into a model's contract."""
+    """Put thresholds, as far as they were fitted, and results into a contract."""
     before = contract.read(path)
     after = dataclasses.replace(
         before,
         thresholds={
-            level: tuple(map(float, fitted[level])) for level in before.taxonomy.levels
+            level: tuple(map(float, fitted[level]))
+            for level in before.taxonomy.levels
+            if level in fitted
         },
         results={level: _headline(found) for level, found in test.items()},
     )

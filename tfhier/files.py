@@ -86,11 +86,7 @@ def new_folder(folder: Path, *, readme: str) -> Iterator[Path]:
             "Delete it or give another folder."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for old in folder.parent.glob(f".{folder.name}-*.part"):
-        # A younger one may be in the hands of another process, which may remove it now.
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - old.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
+    remove_stale(folder.parent, f".{folder.name}-*.part")
     with tempfile.TemporaryDirectory(
         prefix=f".{folder.name}-", suffix=".part", dir=folder.parent
     ) as temporary:
@@ -104,6 +100,15 @@ def new_folder(folder: Path, *, readme: str) -> Iterator[Path]:
             found = folder / "README.txt"
             if not found.is_file() or found.read_text(encoding="utf-8") != readme:
                 raise
+
+
+def remove_stale(folder: Path, pattern: str) -> None:
+    """Remove temporary folders that a kill left behind over `STALE_SECONDS` ago."""
+    for old in folder.glob(pattern):
+        # A younger one may be in the hands of another process, which may remove it now.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def require_space(folder: str | Path, num_bytes: int) -> None:

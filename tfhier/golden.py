@@ -9,8 +9,8 @@ burst of noise and a click.
 import io
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tfhier.errors import InputError
 SECONDS = 1.0
 # Scores of the same floats on another processor differ by its order of summation.
 TOLERANCE = 1e-4
+_LARGEST = 0.1  # tolerance that means anything
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,14 @@ class Golden:
         waveform: float array (samples,) in [-1, 1], at the model's sample rate.
         sample_rate: int > 0. In Hz.
         scores: Dict of level -> float array (labels,).
+        labels: Dict of level -> names of the scores; empty if they are not known.
         tolerance: float > 0. Largest difference of a score that passes.
     """
 
     waveform: np.ndarray
     sample_rate: int
     scores: Mapping[str, np.ndarray]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tolerance: float = TOLERANCE
 
     def difference(self, scores: Mapping[str, np.ndarray]) -> float:
@@ -59,6 +62,7 @@ class Golden:
         )
         content = {
             "tolerance": self.tolerance,
+            "labels": {level: list(names) for level, names in self.labels.items()},
             "scores": {
                 level: [float(value) for value in each]
                 for level, each in self.scores.items()
@@ -116,10 +120,23 @@ def read(path: str | Path) -> Golden:
             level: np.array(each, np.float32)
             for level, each in content["scores"].items()
         }
-        return Golden(waveform, sample_rate, scores, float(content["tolerance"]))
+        labels = {
+            level: tuple(names) for level, names in content.get("labels", {}).items()
+        }
+        found = Golden(
+            waveform, sample_rate, scores, labels, float(content["tolerance"])
+        )
+        if waveform.ndim != 1 or not waveform.size or not found.tolerance <= _LARGEST:
+            raise ValueError("its sound or its tolerance are none of ours")
+        return found
     except (
-        soundfile.LibsndfileError, ValueError, LookupError, TypeError, AttributeError
-    ) as error:  # fmt: skip
+        soundfile.LibsndfileError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"{path} has a golden clip that cannot be read ({error}). It may have been "
             "saved by another version of tfhier."

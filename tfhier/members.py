@@ -22,6 +22,8 @@ CHECKSUMS = "sha256.txt"  # in the form of the command sha256sum
 CARD = "model_card.md"
 # What a changed byte makes of an archive: no end, a password, another compression.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
+# Contracts and clips are far smaller; what unpacks to gigabytes is no file of ours.
+_LARGEST = 64 << 20
 _KERAS = ("config.json", "model.weights.h5")
 # The network of a `.tflite` file, in its checksums: what stands before the archive.
 NETWORK = "network"
@@ -48,6 +50,8 @@ def read(path: str | Path, name: str) -> bytes:
         raise InputError(f"There is no model {path}.")
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(name).file_size > _LARGEST:
+                raise damaged(path, f"{name} is larger than any of ours")
             return archive.read(name)
     except KeyError:
         raise KeyError(name) from None
@@ -145,13 +149,16 @@ def _place(folder: Path, name: str) -> Path:
 def _altered_network(path: Path) -> str | None:
     """Return what is wrong with a `.tflite` file, None if nothing is."""
     with zipfile.ZipFile(path) as archive:
-        altered = archive.testzip()
-        expected = archive.read(CHECKSUMS)
+        found = {item.filename: archive.read(item) for item in archive.infolist()}
         start = min(item.header_offset for item in archive.infolist())
+    expected = found.pop(CHECKSUMS)
     with path.open("rb") as file:
-        if checksums({NETWORK: file.read(start)}) != expected:
-            return "its network"
-    return altered
+        found[NETWORK] = file.read(start)
+    if checksums(found) == expected:
+        return None
+    listed = expected.decode("utf-8", "replace")
+    wrong = [n for n, c in found.items() if checksums({n: c}).decode() not in listed]
+    return wrong[0] if wrong else "a file that is missing"
 
 
 def _altered_files(folder: Path) -> str | None:

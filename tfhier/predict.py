@@ -95,6 +95,7 @@ def predict(
     tagger: LoadedTagger,
     files: Sequence[Path],
     *,
+    only_scores: bool = False,
     with_log_mel: bool = True,
     skip_bad: bool = False,
 ) -> Predictions:
@@ -103,6 +104,7 @@ def predict(
     Args:
         tagger: LoadedTagger.
         files: Paths of the clips.
+        only_scores: bool. Whether scores are enough, as they are for tables.
         with_log_mel: bool. Whether log-mels are kept, for `write_npz`. They take far
             more room than all other answers.
         skip_bad: bool. Whether clips that cannot be used are left out and told.
@@ -115,7 +117,10 @@ def predict(
     longest = 0
     for file in tqdm(files, desc="predict", unit="clip", disable=None, leave=False):
         try:
-            answer = tagger.answer(file, with_log_mel=with_log_mel)
+            if only_scores:
+                answer = tagger.scores(file)
+            else:
+                answer = tagger.answer(file, with_log_mel=with_log_mel)
         except InputError as error:
             if not skip_bad:
                 raise

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tfhier import audio, console, golden, model_paths
+from tfhier import audio, console, golden, members, model_paths
 from tfhier.errors import InputError
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
 BATCH_SECONDS = 60
-_LOUDEST = 1e6
 
 
 class LoadedTagger:
@@ -125,6 +124,17 @@ class LoadedTagger:
         waveform = self._waveform(clip, sample_rate)
         return self._answers(waveform, only_scores=True)
 
+    @property
+    def has_golden_clip(self) -> bool:
+        """Whether the model carries a clip for `selftest`."""
+        if self._file is None:
+            return False
+        try:
+            members.read(self._file, members.GOLDEN_SCORES)
+        except KeyError:
+            return False
+        return True
+
     def selftest(self) -> tuple[float, float]:
         """Replay the golden clip that the model carries.
 
@@ -144,10 +154,17 @@ class LoadedTagger:
         expected = golden.read(self._file)
         found = self._answers(expected.waveform, only_scores=True)
         sizes = {level: len(each) for level, each in expected.scores.items()}
-        if sizes != self.taxonomy.sizes:
+        # The same names in the same order: other names would be other answers.
+        if sizes != self.taxonomy.sizes or expected.labels not in ({}, self.levels):
             raise InputError(
-                f"{self.path} contradicts itself: its golden clip has scores of "
-                f"{sizes}, its contract of {self.taxonomy.sizes}. Export it again."
+                f"{self.path} contradicts itself: its golden clip has scores of other "
+                "levels or labels than its contract. Export it again."
+            )
+        if expected.sample_rate != self.sample_rate:
+            raise InputError(
+                f"{self.path} contradicts itself: its golden clip has "
+                f"{expected.sample_rate} Hz, its contract {self.sample_rate} Hz. "
+                "Export it again."
             )
         return expected.difference(found), expected.tolerance
 
@@ -194,7 +211,8 @@ class LoadedTagger:
         self, waveform: np.ndarray, *, only_scores: bool = False
     ) -> dict[str, np.ndarray]:
         """Return the answers to a waveform, means over its windows if there are."""
-        if self.contract.window_seconds:
+        own = self._engine.contract.window_seconds
+        if self.contract.window_seconds and not (own and self._engine.cuts_windows):
             return self._mean_over_windows(waveform, only_scores)
         found = self._engine.answers(waveform[None], only_scores=only_scores)
         return {name: values[0] for name, values in found.items()}
@@ -209,11 +227,11 @@ class LoadedTagger:
         else:
             name = "The array"
             waveform = self._resampled(clip, sample_rate)
-        # Beyond it the power spectrum overflows, and scores are of nothing.
-        if np.abs(waveform).max(initial=0.0) > _LOUDEST:
+        loudest = np.abs(waveform).max(initial=0.0)
+        if loudest > audio.LOUDEST:
             raise InputError(
-                f"{name}: has samples above {_LOUDEST:g}, where sound lies in [-1, 1]. "
-                "The file is damaged, or its samples were never scaled."
+                f"{name}: has samples up to {loudest:g}, where sound lies in [-1, 1]. "
+                "Scale it: 16-bit samples are divided by 32,768."
             )
         least = 1 if self.contract.window_seconds else self.min_samples
         if len(waveform) < least:

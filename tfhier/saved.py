@@ -26,15 +26,20 @@ def write(path: Path, model: keras.Model, promised: Contract) -> None:
         model: End-to-end tagger.
         promised: Contract, to which front end and versions are added.
     """
-    frontend = tagger.frontend_of(model)
-    settings = {} if frontend is None else frontends.settings_of(frontend)
-    promised = dataclasses.replace(promised, frontend=settings, versions=versions())
+    promised = dataclasses.replace(with_frontend(model, promised), versions=versions())
     carried = {members.CONTRACT: promised.to_json().encode()}
-    if frontend is not None:
+    if promised.frontend:
         carried |= golden_of(model, promised).to_members()
     with replacing(path) as temporary:
         model.save(temporary)
         members.attach(temporary, carried)
+
+
+def with_frontend(model: keras.Model, promised: Contract) -> Contract:
+    """Return a contract that tells the settings of a tagger's own front end."""
+    frontend = tagger.frontend_of(model)
+    settings = {} if frontend is None else frontends.settings_of(frontend)
+    return dataclasses.replace(promised, frontend=settings)
 
 
 def golden_of(model: keras.Model, promised: Contract) -> golden.Golden:
@@ -49,7 +54,10 @@ def golden_of(model: keras.Model, promised: Contract) -> golden.Golden:
     length = round(promised.window_seconds * promised.sample_rate) or len(waveform)
     found = model(audio.fix_length(waveform, length)[None], training=False)
     scores = {level: np.asarray(each)[0] for level, each in found.items()}
-    return golden.Golden(waveform, promised.sample_rate, scores)
+    labels = {
+        level: promised.taxonomy.labels_of(level) for level in promised.taxonomy.levels
+    }
+    return golden.Golden(waveform, promised.sample_rate, scores, labels)
 
 
 def versions() -> dict[str, str]:

@@ -58,7 +58,7 @@ def small(tmp_path_factory):
 def converted(small):
     """That tagger converted, which takes most of the time of an export."""
     loaded = tfhier.load(small)
-    return tflite.convert(loaded.model, loaded.contract, num_samples=None)
+    return tflite.convert(loaded.model, num_samples=None)
 
 
 @pytest.fixture
@@ -238,7 +238,8 @@ def test_where_test_clips_are_gone_nothing_is_tried(job, small, tmp_path, once):
     table = (job.folder / "seed0" / "test_clips.csv").read_text(encoding="utf-8")
     (tmp_path / "test_clips.csv").write_text(table.replace(".wav", ".gone", 1))
     found = exporting.export(
-        tmp_path / "bats.keras", Options(formats=("tflite",), timed=False)
+        tmp_path / "bats.keras",
+        Options(formats=("tflite",), timed=False, output=tmp_path),
     )
     assert (found.before, found.num_test_clips) == ({}, 0)
     assert found.files[0].figures == {}
@@ -359,6 +360,7 @@ def test_a_fixed_length_is_needed_and_not_guessed(small, tmp_path, never, option
 
 def test_a_model_with_windows_has_its_own_length(small, tmp_path, never):
     path = promising(small, tmp_path, window_seconds=0.5, hop_seconds=0.25)
+    saved.write(path, saved.read(path), contract.read(path))  # with a golden clip so
     match = r"bats hears 0\.5 s at a time by itself\. Leave --seconds out"
     refused(path, match, seconds=1.0)
     own = contract.read(path)
@@ -427,7 +429,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(
         r"expected\. It was not kept"
     )
     with pytest.raises(InputError, match=match):
-        exporting.export(exported, Options(**ONLY_TFLITE))
+        exporting.export(exported, Options(**ONLY_TFLITE, output=exported.parent))
     assert names(exported.parent) == {"bats.keras", "bats.tflite"}
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
 
@@ -441,7 +443,7 @@ def test_a_wrong_network_is_found_out(exported, once):
     bias.assign_add([0.0, 0.0, 0.0, 0.01, 0.0])
     saved.write(exported, loaded.model, loaded.contract)
     with pytest.raises(InputError, match=r"bats\.tflite does not answer as the model"):
-        exporting.export(exported, Options(**ONLY_TFLITE))
+        exporting.export(exported, Options(**ONLY_TFLITE, output=exported.parent))
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
 
 
@@ -456,7 +458,7 @@ def test_an_export_that_is_stopped_leaves_nothing_behind(
 
     monkeypatch.setattr(proof, "compare", stopped)
     with pytest.raises(type(error)):
-        exporting.export(exported, Options(**ONLY_TFLITE))
+        exporting.export(exported, Options(**ONLY_TFLITE, output=exported.parent))
     assert names(exported.parent) == {"bats.keras", "bats.tflite"}
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
 

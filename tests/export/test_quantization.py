@@ -33,7 +33,7 @@ def converted(backbone: str = "cnn6", *, rate: int = models.RATE) -> bytes:
     frontend = "yamnet_16k" if rate == 16_000 else "panns_8k"
     width = 1 / 8 if backbone == "wide_resnet28" else 1 / 16
     experiment = models.SMALL.but(backbone=backbone, frontend=frontend, width=width)
-    return tflite.convert(models.build(experiment), PROMISED, num_samples=rate)
+    return tflite.convert(models.build(experiment), num_samples=rate)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_so_does_one_that_convolves_and_has_another_name():
     model = tagger.end_to_end(
         *tagger.build(models.SMALL, models.TREE, frontend=frontend)
     )
-    content = tflite.convert(model, PROMISED, num_samples=8_000)
+    content = tflite.convert(model, num_samples=8_000)
     front = [each.kind for each in operations(content) if is_front_end(each)]
     assert {"CONV_2D", "FULLY_CONNECTED"} <= set(front)
     for kind in quantization.KINDS:
@@ -321,7 +321,7 @@ def test_a_smaller_file_carries_golden_scores_of_its_own(tmp_path, weights, allo
         timed=False,
     )
     (file,) = exporting.export(path, options).files
-    assert file.path == tmp_path / f"model-{weights}.tflite"
+    assert file.path == tmp_path / "model" / f"model-{weights}.tflite"
     found = tfhier.load(file.path)
     assert found.contract.weights == weights
     assert found.contract.window_seconds == (1.0 if weights == "int8" else 0.0)

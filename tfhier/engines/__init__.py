@@ -3,7 +3,10 @@
 Every engine takes waveforms at the model's rate and answers alike:
 
     engine.contract                      what the model promises
-    engine.answers(waveforms)            {level: scores (batch, labels)} and, where
+    engine.min_samples                   fewest samples of a waveform
+    engine.cuts_windows                  whether it cuts the contract's windows itself
+    engine.answers(waveforms, only_scores=False)
+                                         {level: scores (batch, labels)} and, where
                                          asked for and known, what lies before them
 
 `tfhier.runtime` cuts clips into windows and checks them; engines only compute. Each is

@@ -19,6 +19,8 @@ class KerasEngine:
             contract.
     """
 
+    cuts_windows = False
+
     def __init__(self, path: Path):
         self.contract = contract.read(path)
         if not self.contract.sample_rate:

@@ -22,6 +22,8 @@ class LiteRTEngine:
         InputError: The file is damaged or has no contract, or LiteRT is not installed.
     """
 
+    cuts_windows = False
+
     def __init__(self, path: Path, *, num_threads: int = 1):
         try:
             from ai_edge_litert.interpreter import Interpreter
@@ -29,6 +31,7 @@ class LiteRTEngine:
             raise InputError(
                 "To run .tflite files LiteRT is needed: pip install 'tfhier[detect]'"
             ) from None
+        self._path = path
         members.verify(path)
         self.contract = contract.read(path)
         try:
@@ -47,8 +50,14 @@ class LiteRTEngine:
     ) -> dict[str, np.ndarray]:
         """Return scores: arrays (batch, labels) by level; a file has nothing else."""
         del only_scores  # there is nothing to leave out
-        # Copies: what the interpreter gives is its own memory.
-        found = [self._run(waveform=each[None]) for each in waveforms]
+        try:
+            found = [self._run(waveform=each[None]) for each in waveforms]
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{self._path} cannot compute a waveform of {waveforms.shape[1]} "
+                f"samples ({str(error).splitlines()[0]:.200}). Where it is long, hear "
+                "it in windows: tfhier.load(..., window_seconds=10), --window 10"
+            ) from None
         return {
             level: np.concatenate([np.array(each[level]) for each in found])
             for level in self.contract.taxonomy.levels

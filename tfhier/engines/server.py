@@ -27,6 +27,8 @@ class ServerEngine:
         InputError: The server cannot be reached, or the model is not one of ours.
     """
 
+    cuts_windows = True
+
     def __init__(self, url: str):
         self._url = url.rstrip("/")
         if not _URL.fullmatch(self._url):

@@ -5,10 +5,10 @@ saved_models/openmic_resatt/openmic_resatt.tflite        and -float16, -int8 ...
 saved_models/openmic_resatt/{export.json, model_card.md}
 """
 
+import contextlib
 import dataclasses
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from tfhier import audio, clip_table, golden, members, model_paths, saved
 from tfhier.clip_table import Listed
 from tfhier.contract import Contract
+from tfhier.engines.saved_model import SavedModelEngine
 from tfhier.errors import InputError
 from tfhier.export import (
     archive,
@@ -30,6 +31,7 @@ from tfhier.export import (
     tflite,
     tflite_file,
 )
+from tfhier.export.signatures import MAX_SECONDS
 from tfhier.export.summary import Exported, Report
 from tfhier.files import replacing, require_space
 from tfhier.predict import find_clips
@@ -59,6 +61,9 @@ class Options:
         timed: bool. Whether `.tflite` files are timed.
         output: Path of the folder to write to; None for the model's own.
         name: str. What the model is called; "" for its experiment's name.
+        source: str. Where the weights come from; "" for what the model says.
+        licence: str. Of the weights; "" for what the model says.
+        citation: str. What to cite; "" for what the model says.
 
     Raises:
         InputError: A number is negative, or the name is unfit for files and URLs.
@@ -73,18 +78,22 @@ class Options:
     timed: bool = True
     output: Path | None = None
     name: str = ""
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
 
     def __post_init__(self):
-        if not 0 <= self.seconds < math.inf or self.test_clips < 0:
+        if not 0 <= self.seconds <= MAX_SECONDS or self.test_clips < 0:
             raise InputError(
-                "A length is 0 or more seconds, and a number of test clips 0 or more. "
+                f"A length is 0 to {MAX_SECONDS:g} s, and a number of test clips 0 or "
+                "more. "
                 f"Received: {self.seconds:g} s, {self.test_clips} clips"
             )
         # In names of files and in URLs.
-        if not re.fullmatch(r"[\w@.-]*", self.name) or self.name.startswith("."):
+        if not re.fullmatch(r"(?!\.)[\w@.-]{0,100}", self.name):
             raise InputError(
-                "A model's name is made of letters, digits and '_', '-', '.', '@'. "
-                f"Received: '{self.name}'"
+                "A model's name is made of up to 100 letters, digits and '_', '-', "
+                f"'.', '@'. Received: '{self.name}'"
             )
 
 
@@ -129,8 +138,15 @@ def export(place: str | Path, options: Options) -> Report:
             f"{path} is no .keras file. Give the one that it was exported from."
         )
     tagger = LoadedTagger(path)
+    _require_as_saved(tagger)
     name = options.name or model_paths.model_name(path)
-    promised = dataclasses.replace(tagger.contract, name=name)
+    told = {
+        field: getattr(options, field) or getattr(tagger.contract, field)
+        for field in ("source", "licence", "citation")
+    }
+    promised = saved.with_frontend(
+        tagger.model, dataclasses.replace(tagger.contract, name=name, **told)
+    )
     folder = options.output or _home(place, path)
     source = _Source(path, tagger, promised, folder)
     # First all that may be refused: an export takes minutes.
@@ -141,10 +157,11 @@ def export(place: str | Path, options: Options) -> Report:
     sounds = _sounds(source, contracts, options)
     test_clips = summary.test_clips(path.parent, options.test_clips)
     found = []
-    if "savedmodel" in options.formats:
-        found.append(_export_saved_model(source))
-    for weights, own in contracts.items():
-        found.append(_export_tflite(source, own, sounds.get(weights, ()), options))
+    with _folder(folder):
+        if "savedmodel" in options.formats:
+            found.append(_export_saved_model(source))
+        for weights, own in contracts.items():
+            found.append(_export_tflite(source, own, sounds.get(weights, ()), options))
     return summary.conclude(
         found,
         name=name,
@@ -155,9 +172,39 @@ def export(place: str | Path, options: Options) -> Report:
     )
 
 
+@contextlib.contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder; take it away again if the block raises before it is filled."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def _home(place: Path, path: Path) -> Path:
-    """Return the folder that exports go to: what was named, if it is one."""
-    return place if place.is_dir() else path.parent
+    """Return the folder that exports go to: what was named, or one of its name."""
+    if place.is_dir():
+        return place
+    # Two models of one folder do not become versions of each other.
+    return path.parent if path.name == model_paths.BEST else path.with_suffix("")
+
+
+def _require_as_saved(tagger: LoadedTagger) -> None:
+    """Raise an InputError for a model that no longer answers as when it was saved."""
+    if not tagger.has_golden_clip:
+        return  # of an earlier version
+    difference, tolerance = tagger.selftest()
+    if not difference <= tolerance:
+        raise InputError(
+            f"{tagger.path} does not answer as when it was saved: its golden clip is "
+            f"off by {difference:.2g}, {tolerance:g} is allowed. Export it where it "
+            "does, or use the versions that it was saved with (tfhier describe)."
+        )
 
 
 def _contract_of_file(promised: Contract, weights: str, options: Options) -> Contract:
@@ -222,7 +269,8 @@ def _export_saved_model(source: _Source) -> Exported:
         found = proof.compare(
             reference, LoadedTagger(folder), proof.clips(source.promised)
         )
-        proof.require_equal(source.folder / "serving", found)
+        proof.require_equal(source.folder / "serving", found, weights="float32")
+        proof.require_signatures(reference, SavedModelEngine(folder))
         proofs.append(found)
 
     path = saved_model.write(
@@ -242,9 +290,7 @@ def _export_tflite(
     """Write one `.tflite` file, whole and proved or not at all."""
     is_fixed = own.window_seconds > 0
     length = round((own.window_seconds or options.seconds) * own.sample_rate)
-    content = tflite.convert(
-        source.model, own, num_samples=length if is_fixed else None
-    )
+    content = tflite.convert(source.model, num_samples=length if is_fixed else None)
     if own.weights == "float32":
         clip = saved.golden_of(source.model, own)
     else:
@@ -252,17 +298,17 @@ def _export_tflite(
         clip = _golden_of_file(content, own, saved.golden_of(source.model, own))
     ending = "" if own.weights == "float32" else f"-{own.weights}"
     path = source.folder / f"{own.name}{ending}.tflite"
-    default = 0 if is_fixed else length or round(own.clip_seconds * own.sample_rate)
-    whole = _with_contract(content, own, clip, default_samples=default or None)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    usual = length or round(own.usual_seconds * own.sample_rate)
+    whole = _with_contract(
+        content, own, clip, default_samples=None if is_fixed else usual
+    )
     require_space(path.parent, 2 * len(whole))
     with replacing(path) as temporary:
         temporary.write_bytes(whole)
         found = proof.compare(
             source.reference(own), LoadedTagger(temporary), proof.clips(own)
         )
-        if own.weights == "float32":
-            proof.require_equal(path, found)
+        proof.require_equal(path, found, weights=own.weights)
     return Exported(
         path=path,
         weights=own.weights,
@@ -293,23 +339,20 @@ def _with_contract(
         **clip.to_members(),
     }
 
-    def attached(files: Mapping[str, bytes]) -> bytes:
-        return metadata.attach(
-            content,
-            name=own.name,
-            description=f"{own.source}. Scores: {own.score_meaning}.",
-            version=own.versions.get("date", ""),
-            author="",
-            licence=own.licence,
-            sample_rate=own.sample_rate,
-            levels={
-                level: own.taxonomy.labels_of(level) for level in own.taxonomy.levels
-            },
-            files=files,
-            default_samples=default_samples,
-        )
-
-    # What is summed up depends on the files' names only, so the sum can be in one.
-    network = archive.flatbuffer_bytes(attached({**carried, members.CHECKSUMS: b""}))
-    sums = members.checksums({members.NETWORK: network})
-    return attached({**carried, members.CHECKSUMS: sums})
+    whole = metadata.attach(
+        content,
+        name=own.name,
+        description=f"{own.source}. Scores: {own.score_meaning}.",
+        version=own.versions.get("date", ""),
+        author="",
+        licence=own.licence,
+        sample_rate=own.sample_rate,
+        levels={level: own.taxonomy.labels_of(level) for level in own.taxonomy.levels},
+        files={**carried, members.CHECKSUMS: b""},
+        default_samples=default_samples,
+    )
+    # The network depends on the files' names only, so that its sum can be in one.
+    network, files = archive.flatbuffer_bytes(whole), archive.files(whole)
+    del files[members.CHECKSUMS]
+    sums = members.checksums({members.NETWORK: network, **files})
+    return archive.append(network, {**files, members.CHECKSUMS: sums})

@@ -1,5 +1,6 @@
 """Taggers as SavedModels in TF Serving's layout: `serving/1/`, `serving/2/` ..."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import tensorflow as tf
 
 from tfhier import audio, golden, members, saved
 from tfhier.contract import Contract
+from tfhier.errors import InputError
 from tfhier.export import warmup
-from tfhier.export.signatures import Servable
-from tfhier.files import require_space
+from tfhier.export.signatures import ServedTagger
+from tfhier.files import remove_stale, require_space
 
+_TEMPORARY = ".export-"
 _WARMUP = "tf_serving_warmup_requests"
 
 
@@ -43,20 +46,34 @@ def write(
     Returns:
         Path of the new version.
     """
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    remove_stale(folder, f"{_TEMPORARY}*.part")
     require_space(folder, 5 * model.count_params() + 2**22)
-    with tempfile.TemporaryDirectory(
-        prefix=".export-", suffix=".part", dir=folder
-    ) as temporary:
-        # A folder inside, since the temporary one itself has private rights.
-        content = Path(temporary, "saved_model")
-        _fill(content, model, promised, card)
-        prove(content)
-        return _name(content, folder)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=_TEMPORARY, suffix=".part", dir=folder
+        ) as temporary:
+            # A folder inside, since the temporary one itself has private rights.
+            content = Path(temporary, "saved_model")
+            _fill(content, model, promised, card)
+            prove(content)
+            return _name(content, folder)
+    except BaseException as error:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # unless another export has begun in it
+        if not isinstance(error, tf.errors.OpError):
+            raise
+        said = str(error.message).splitlines()[0]
+        raise InputError(
+            f"No version could be written to {folder} ({said:.200}). What was there is "
+            "as it was: make room, and export again."
+        ) from None
 
 
 def _fill(folder: Path, model: keras.Model, promised: Contract, card: str) -> None:
-    servable = Servable(model, promised)
+    servable = ServedTagger(model, promised)
     tf.saved_model.save(servable, str(folder), signatures=servable.by_name)
     clip = saved.golden_of(model, promised)
     (folder / "assets").mkdir(exist_ok=True)
@@ -86,8 +103,9 @@ def _fill(folder: Path, model: keras.Model, promised: Contract, card: str) -> No
 
 def _heard(clip: golden.Golden, promised: Contract) -> np.ndarray:
     """Return a clip of the length that requests will mostly have: (samples,)."""
-    seconds = promised.window_seconds or promised.clip_seconds or golden.SECONDS
-    return np.resize(clip.waveform, round(seconds * promised.sample_rate))
+    return np.resize(
+        clip.waveform, round(promised.usual_seconds * promised.sample_rate)
+    )
 
 
 def _name(content: Path, folder: Path) -> Path:

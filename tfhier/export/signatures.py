@@ -18,20 +18,18 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfhier import tagger
+from tfhier import audio, tagger
 from tfhier.contract import Contract
 from tfhier.errors import InputError
-from tfhier.export import refusals, wav
+from tfhier.graph_audio import refusals, wav
 
-# Beyond it the power spectrum overflows, and scores are of nothing.
-LOUDEST = 1e6
 # Longer sound has to be cut by the client; memory grows with its length.
 MAX_SECONDS = 600.0
 
 Answers = dict[str, tf.Tensor]
 
 
-class Servable(tf.Module):
+class ServedTagger(tf.Module):
     """A tagger with the signatures that it is served by.
 
     Its variables are tracked once: `keras.Model.export` of Keras 3.15 writes all of
@@ -125,23 +123,37 @@ class Servable(tf.Module):
         rate = self._promised.sample_rate
         length = round(self._promised.window_seconds * rate)
         hop = round(self._promised.hop_seconds * rate)
-        batch, samples = tf.unstack(tf.shape(waveform))
+        samples = tf.shape(waveform)[1]
         hops = tf.maximum(0, -(-(samples - length) // hop))
         waveform = tf.pad(waveform, [[0, 0], [0, length + hops * hop - samples]])
         windows = tf.signal.frame(waveform, length, hop)  # (batch, windows, length)
-        found = part(tf.reshape(windows, (-1, length)), training=False)
-        shape = (batch, hops + 1)
-        return {
-            name: tf.reduce_mean(
-                tf.reshape(values, (*shape, *values.shape[1:])), axis=1
-            )
-            for name, values in found.items()
-        }
+        # One after the other: all at once a long clip would not fit into memory.
+        found = tf.map_fn(
+            lambda window: part(window, training=False),
+            tf.transpose(windows, (1, 0, 2)),
+            fn_output_signature={
+                name: tf.TensorSpec((None, *tensor.shape[1:]), tf.float32)
+                for name, tensor in part.output.items()
+            },
+            parallel_iterations=1,
+        )
+        return {name: tf.reduce_mean(each, axis=0) for name, each in found.items()}
 
 
 def _checked(waveform, least: int, sample_rate: int):
     """Return waveforms that can be answered; the graph refuses all others."""
-    samples = tf.shape(waveform)[1]
+    clips, samples = tf.unstack(tf.shape(waveform))
+    waveform = refusals.passed(
+        waveform, clips > 0, "There is no clip: the batch is empty."
+    )
+    most = int(MAX_SECONDS * sample_rate)
+    waveform = refusals.passed(
+        waveform,
+        samples <= most,
+        "The waveform has ",
+        samples,
+        f" samples, and {most} are the most that are heard at once. Send it in parts.",
+    )
     waveform = refusals.passed(
         waveform,
         samples >= least,
@@ -154,10 +166,13 @@ def _checked(waveform, least: int, sample_rate: int):
         tf.reduce_all(tf.math.is_finite(waveform)),
         "The waveform holds NaN or infinite samples.",
     )
+    loudest = tf.reduce_max(tf.abs(waveform))
     return refusals.passed(
         waveform,
-        tf.reduce_all(tf.abs(waveform) <= LOUDEST),
-        "The waveform has samples far beyond [-1, 1], where sound lies. Scale it.",
+        loudest <= audio.LOUDEST,
+        "The waveform has samples up to ",
+        loudest,
+        ", where sound lies in [-1, 1]. Scale it: 16-bit samples are divided by 32768.",
     )
 
 

@@ -10,12 +10,11 @@ from tfhier import clip_table, console, contract, machine, members
 from tfhier.clip_table import Listed
 from tfhier.export import card, trial
 from tfhier.export.proof import Proof
-from tfhier.files import write_json, write_text
+from tfhier.files import read_json, write_json, write_text
 from tfhier.runtime import LoadedTagger
 
 REPORT = "export.json"
 _THREADS = (1, 2, 4)
-_TIMED_SECONDS = 5.0
 # Of the finest level; the first that is defined is shown.
 _HEADLINE = ("accuracy", "mAP")
 
@@ -90,10 +89,11 @@ def conclude(
         before, num_clips = found[source], len(test_clips)
         files = [dataclasses.replace(each, figures=found[each.path]) for each in files]
     files, seconds = _timed(files) if timed else (files, 0.0)
+    earlier = _earlier(folder, {each.path for each in files})
     report = Report(
         name=name,
         folder=folder,
-        files=tuple(files),
+        files=(*earlier, *files),
         before=before,
         num_test_clips=num_clips,
         timed_seconds=seconds,
@@ -104,6 +104,21 @@ def conclude(
     files = [markdown(report), "\n".join(told[:-2])]
     write_text(folder / members.CARD, card.text(promised, files=files))
     return report
+
+
+def _earlier(folder: Path, anew: set[Path]) -> list[Exported]:
+    """Return what is on record of files of earlier exports that are still there."""
+    if not (folder / REPORT).is_file():
+        return []
+    found = []
+    for told in read_json(folder / REPORT).get("files", []):
+        path = folder / told["path"]
+        if path in anew or not path.exists():
+            continue
+        times = {int(n): each for n, each in told["milliseconds"].items()}
+        facts = {**told, "path": path, "milliseconds": times}
+        found.append(Exported(**{**facts, "proof": Proof(**told["proof"])}))
+    return found
 
 
 def test_clips(run: Path, most: int) -> Listed | None:
@@ -132,9 +147,10 @@ def _timed(files: Sequence[Exported]) -> tuple[list[Exported], float]:
     }
     if not own:
         return list(files), 0.0
-    windows = [each.window_seconds for each in own.values() if each.window_seconds]
+    # A file of a fixed length takes no other.
+    seconds = max(each.window_seconds for each in own.values())
     first = next(iter(own.values()))
-    seconds = max(windows, default=first.clip_seconds or _TIMED_SECONDS)
+    seconds = seconds or first.usual_seconds
     samples = round(seconds * first.sample_rate)
     taken = trial.latency(list(own), samples, num_threads=_THREADS)
     return [
@@ -183,7 +199,8 @@ def rows(report: Report) -> tuple[list[str], list[list[str]]]:
                 for figures in (report.before, each.figures)
             ]
         row += [
-            f"{each.milliseconds[n]:.1f}" if each.milliseconds else "-" for n in threads
+            f"{each.milliseconds[n]:.1f}" if n in each.milliseconds else "-"
+            for n in threads
         ]
         found.append(row)
     return header, found

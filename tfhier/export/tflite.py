@@ -12,15 +12,12 @@ import keras
 import tensorflow as tf
 
 from tfhier import console, tagger
-from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.export import tflite_file
 from tfhier.layers import LogMel, MatmulConv2D
 
 
-def convert(
-    model: keras.Model, promised: Contract, *, num_samples: int | None
-) -> bytes:
+def convert(model: keras.Model, *, num_samples: int | None) -> bytes:
     """Return a tagger as the content of a `.tflite` file, float32, without metadata.
 
     Its only signature is `serving_default`: `waveform` (clips, samples) in, scores
@@ -28,7 +25,6 @@ def convert(
 
     Args:
         model: End-to-end tagger of waveforms.
-        promised: Contract.
         num_samples: int > 0. Fixed length of the one waveform that it then takes, so
             that every shape is known; None for any number of clips of any length.
 

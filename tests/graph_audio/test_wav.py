@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tfhier import audio
 from tfhier.errors import InputError
-from tfhier.export import wav
+from tfhier.graph_audio import wav
 
 RATE = 16_000
 SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")

@@ -15,8 +15,8 @@ import functools
 import tensorflow as tf
 
 from tfhier.errors import InputError
-from tfhier.export import refusals, wav_header
-from tfhier.export.resample import check_target_rate, resample
+from tfhier.graph_audio import refusals, wav_header
+from tfhier.graph_audio.resample import check_target_rate, resample
 
 
 def decode(
@@ -82,7 +82,7 @@ def read(
     Raises:
         InputError: `target_rate` or `max_seconds` cannot be used.
         tf.errors.InvalidArgumentError: When it runs: see `decode` and
-            `tfhier.export.resample`; or nothing is left of a very short clip.
+            `tfhier.graph_audio.resample`; or nothing is left of a very short clip.
     """
     check_target_rate(target_rate)
     waveform, source_rate = decode(content, max_seconds=max_seconds)

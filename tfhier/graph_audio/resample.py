@@ -21,11 +21,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfhier.errors import InputError
-from tfhier.export import refusals
-from tfhier.export.wav_header import HIGHEST_RATE, LOWEST_RATE, checked_rate
+from tfhier.graph_audio import refusals
+from tfhier.graph_audio.wav_header import HIGHEST_RATE, LOWEST_RATE, checked_rate
 
-_CUTOFF = 0.95  # of the lower rate's Nyquist frequency
-_HALF_WIDTH = 80  # samples of the lower rate
+_CUTOFF = 0.9575  # of the lower rate's Nyquist frequency
+_HALF_WIDTH = 94  # samples of the lower rate
 _WINDOW_SHAPE = 12.25
 # Weights of all outputs of a block: 32 MB, and as much for where they are taken from.
 _MOST_WEIGHTS = 8_000_000

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfhier.export import refusals
+from tfhier.graph_audio import refusals
 
 LOWEST_RATE = 1_000  # Hz
 HIGHEST_RATE = 400_000
@@ -65,7 +65,7 @@ def read(content: tf.Tensor) -> Header:
         The header, of at least one channel and one frame.
 
     Raises:
-        tf.errors.InvalidArgumentError: When it runs; see `tfhier.export.wav.decode`.
+        tf.errors.InvalidArgumentError: When it runs; see `wav.decode`.
     """
     content = _checked_container(content)
     chunks = _checked_chunks(content)

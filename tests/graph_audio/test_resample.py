@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfhier import audio
 from tfhier.errors import InputError
-from tfhier.export.resample import resample
+from tfhier.graph_audio.resample import resample
 
 RATES = (
     8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200,
@@ -44,9 +44,9 @@ def direct(waveform: np.ndarray, rate: int, target: int) -> np.ndarray:
     outputs = np.arange(length(len(waveform), rate, target)) * lower / target
     inputs = np.arange(len(waveform)) * lower / rate
     time = outputs[:, None] - inputs
-    inside = np.maximum(1 - (time / 80) ** 2, 0)
+    inside = np.maximum(1 - (time / 94) ** 2, 0)
     window = np.where(inside > 0, np.exp(12.25 * (np.sqrt(inside) - 1)), 0)
-    return (0.95 * lower / rate * np.sinc(0.95 * time) * window) @ waveform
+    return (0.9575 * lower / rate * np.sinc(0.9575 * time) * window) @ waveform
 
 
 def tone(rate: int, frequency: float, num_samples: int) -> np.ndarray:
