@@ -19,8 +19,9 @@ def load(path, *, window_seconds=0.0):
     """Load a saved tagger: clips in, scores by label out.
 
     Args:
-        path: str or Path of a `.keras` file of `tfhier port` or of training; or name of
-            published weights, such as "yamnet" (`tfhier list weights`).
+        path: str or Path of a `.keras` or `.tflite` file, a SavedModel, or the folder
+            of a run, an experiment or exported versions; name of published weights,
+            such as "yamnet" (`tfhier list weights`); or URL of a model on a server.
         window_seconds: float. Length of sound that it takes at a time, for long clips;
             0 for whole clips, or the model's own windows.
 
