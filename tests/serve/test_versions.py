@@ -79,6 +79,48 @@ def test_a_lower_version_changes_nothing(tmp_path, base):
         models.find("tags", version=4)
 
 
+def test_a_version_that_is_taken_away_gives_way_to_the_highest_left(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
+    saved_models.save(tmp_path, 2, gain=2.0)
+    url, path = "/v1/models/tags", "/v1/models/tags/versions/1:predict"
+    with running({"tags": tmp_path}, poll_seconds=0.05) as clients:
+        assert clients.ask("POST", path, CLIP)[0] == 404
+        twice = clients.post(CLIP)[1]["outputs"]["fine"]
+        (tmp_path / "2").rename(tmp_path / ".2")
+        wait_until(lambda: clients.ask("POST", path, CLIP)[0] == 200)
+        once = clients.post(CLIP)[1]["outputs"]["fine"]
+        np.testing.assert_allclose(twice, 2 * np.array(once), rtol=1e-6)
+        states = clients.ask("GET", url)[1]["model_version_status"]
+        assert [(state["version"], state["state"]) for state in states] == [
+            ("2", "END"), ("1", "AVAILABLE")
+        ]  # fmt: skip
+        (tmp_path / ".2").rename(tmp_path / "2")
+        wait_until(lambda: clients.post(CLIP)[1]["outputs"]["fine"] == twice)
+
+
+def test_without_any_version_the_one_in_use_goes_on(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
+    models = Models({"tags": tmp_path})
+    models.load()
+    (tmp_path / "1").rename(tmp_path / ".1")
+    models.poll()
+    assert models.find("tags").version == 1
+    assert models.states("tags")[1].state == "AVAILABLE"
+
+
+def test_the_way_back_leads_past_versions_that_do_not_load(tmp_path, base):
+    for version in (1, 2):
+        saved_models.copy(base / "3", tmp_path, version)
+    models = Models({"tags": tmp_path})
+    models.load()
+    break_version(tmp_path, 3)
+    models.poll()
+    assert models.find("tags").version == 2
+    (tmp_path / "2").rename(tmp_path / ".2")
+    models.poll()
+    assert models.find("tags").version == 1
+
+
 def test_a_replaced_version_is_let_go(tmp_path, base):
     saved_models.copy(base / "3", tmp_path, 1)
     models = Models({"tags": tmp_path})

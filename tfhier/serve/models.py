@@ -79,39 +79,45 @@ class ServedModel:
         self.current: Servable | None = None
         self.states: dict[int, VersionState] = {}
         self._check = check
-        self._failed: tuple | None = None
+        self._failed: dict[int, tuple] = {}
 
     def refresh(self) -> bool:
-        """Switch to the highest version if it is above the one in use.
+        """Switch to the highest version that loads, if it is not the one in use.
+
+        A lower one takes over only where the folder of the one in use is gone; where
+        all are gone it goes on.
 
         Returns:
             Whether the version in use is another one now.
 
         Raises:
-            InputError: It does not load. Said once for the same files; the version in
+            InputError: One does not load. Said once for the same files; the version in
                 use goes on.
         """
         found = model_paths.versions(self.base)
-        version = max(found, default=0)
-        if not found or (self.current and version <= self.current.version):
-            return False
-        seen = (version, _fingerprint(found[version]))
-        if seen == self._failed:
-            return False
+        for version in sorted(found, reverse=True):
+            if self.current and version == self.current.version:
+                return False
+            seen = _fingerprint(found[version])
+            if self._failed.get(version) != seen:
+                self._switch(version, found[version], seen)
+                return True
+        return False
+
+    def _switch(self, version: int, folder: Path, seen: tuple) -> None:
         self.states = {**self.states, version: VersionState("LOADING")}
         try:
             if self._check:
-                self._check(found[version])
-            loaded = load(self.name, version, found[version])
+                self._check(folder)
+            loaded = load(self.name, version, folder)
         except InputError as error:
-            self._failed = seen
+            self._failed[version] = seen
             self.states = {**self.states, version: VersionState("END", str(error))}
             raise
         states = {**self.states, version: VersionState("AVAILABLE")}
         if self.current:
             states[self.current.version] = VersionState("END")
         self.current, self.states = loaded, states
-        return True
 
 
 class Models:
@@ -150,7 +156,7 @@ class Models:
             _say(model)
 
     def poll(self) -> None:
-        """Look for higher versions; one that does not load is said and left alone."""
+        """Look for other versions; one that does not load is said and left alone."""
         for model in self._models.values():
             try:
                 if model.refresh():
