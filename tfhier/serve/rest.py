@@ -30,7 +30,7 @@ from tfhier.serve.status import StatusError, invalid
 
 _MODEL = (
     r"/v1/models/(?P<name>[^/:]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 )
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I)
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.I)
@@ -38,6 +38,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _BODY_SECONDS = 30.0  # a client that sends slower holds a place for nothing
 _DRAIN_SECONDS = 5.0
 _HIGHEST_VERSION = 2**63 - 1
+_MOST_DIGITS = len(str(_HIGHEST_VERSION))
 
 
 def application(core: Core, executor: Executor) -> Starlette:
@@ -159,10 +160,14 @@ def _refuse(core: Core, found: re.Match, body: bytes) -> Response:
 
 
 def _target(found: re.Match) -> _Target:
-    text = found["version"]
-    if text and int(text) > _HIGHEST_VERSION:
-        raise invalid(f"Failed to convert version: {text} to numeric.")
-    return _Target(found["name"], int(text) if text else None, found["label"] or "")
+    text, version = found["version"], None
+    if text:
+        digits = text.lstrip("0")
+        # By their number first: Python turns no more than some thousands into an int.
+        if len(digits) > _MOST_DIGITS or int(digits or "0") > _HIGHEST_VERSION:
+            raise invalid(f"Failed to convert version: {text:.40} to numeric.")
+        version = int(digits or "0")
+    return _Target(found["name"], version, found["label"] or "")
 
 
 class _Upload:
