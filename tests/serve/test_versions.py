@@ -43,13 +43,15 @@ def test_only_numbered_folders_with_a_model_are_versions(tmp_path):
 
 def test_a_higher_version_takes_over_while_requests_finish(tmp_path, base):
     saved_models.copy(base / "3", tmp_path, 1)
+    (tmp_path / "later").mkdir()
+    later = saved_models.save(tmp_path / "later", 10, gain=2.0)
     slow = {"signature_name": "wait", "inputs": [1.5]}
     answers = []
     with running({"tags": tmp_path}, poll_seconds=0.05) as clients:
         before = clients.post(CLIP)[1]["outputs"]["fine"]
         thread = threading.Thread(target=lambda: answers.append(clients.post(slow)))
         thread.start()
-        saved_models.save(tmp_path, 10, gain=2.0)
+        later.rename(tmp_path / "10")
         wait_until(lambda: clients.ask("GET", "/v1/models/tags/versions/10")[0] == 200)
         wait_until(lambda: clients.post(CLIP)[1]["outputs"]["fine"] != before)
         after = clients.post(CLIP)[1]["outputs"]["fine"]

@@ -14,6 +14,7 @@ from tfhier.serve.models import Models, Servable, VersionState
 from tfhier.serve.options import Options
 from tfhier.serve.signatures import Signature
 from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.watch import Asked, Watch
 
 SIGNATURE_FIELD = "signature_def"
 _METHOD = "tensorflow/serving/{}"
@@ -29,12 +30,14 @@ class Core:
         gate: Gate.
         compute: Function of a signature and arrays by name that returns arrays by name.
         max_request_bytes: int.
+        watch: Watch.
     """
 
     models: Models
     gate: Gate
     compute: Callable[[Signature, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
     max_request_bytes: int
+    watch: Watch
 
     @classmethod
     def of(cls, models: Models, options: Options) -> "Core":
@@ -46,7 +49,18 @@ class Core:
             timeout_seconds=options.batch_timeout_ms / 1_000,
         )
         gate = Gate(options.max_in_flight)
-        return cls(models, gate, compute, options.max_request_bytes)
+        watch = Watch(logs_all=options.log_requests)
+        return cls(models, gate, compute, options.max_request_bytes, watch)
+
+    def find(
+        self, asked: Asked, name: str, *, version: int | None, label: str
+    ) -> Servable:
+        """Return what answers for a model, and note it; arguments as `Models.find`."""
+        if self.models.serves(name):
+            asked.model = name
+        servable = self.models.find(name, version=version, label=label)
+        asked.version = servable.version
+        return servable
 
     def predict(
         self,

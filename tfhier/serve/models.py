@@ -172,6 +172,10 @@ class Models:
         """Return whether every model has a version in use."""
         return all(model.current for model in self._models.values())
 
+    def serves(self, name: str) -> bool:
+        """Return whether a model of this name is served."""
+        return name in self._models
+
     def find(
         self, name: str, *, version: int | None = None, label: str = ""
     ) -> Servable:

@@ -224,6 +224,7 @@ class Server:
                 # Standard output may be closed long before the server is.
                 with contextlib.suppress(OSError):
                     models.poll()
+                self._core.watch.flush()
 
         thread = threading.Thread(target=poll, name="versions")
         thread.start()
