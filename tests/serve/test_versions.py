@@ -11,7 +11,7 @@ import pytest
 
 from tests.serve import saved_models
 from tests.serve.conftest import running
-from tfhier import model_paths
+from tfhier import members, model_paths
 from tfhier.errors import InputError
 from tfhier.serve.models import Models
 from tfhier.serve.status import StatusError
@@ -164,21 +164,45 @@ def test_a_version_that_does_not_load_is_said_once_and_tried_again_when_mended(
     assert models.find("tags").version == 2
 
 
-def test_the_check_may_refuse_a_version(tmp_path, base):
-    saved_models.copy(base / "3", tmp_path, 1)
-    seen = []
+def with_checksums(folder: Path) -> None:
+    content = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "sha256.txt").write_bytes(members.checksums(content))
 
-    def check(folder):
-        seen.append(folder.name)
-        if folder.name == "2":
-            raise InputError("2 is not ours.")
 
-    models = Models({"tags": tmp_path}, check=check)
+def test_a_version_that_was_altered_is_refused(tmp_path, base, capsys):
+    (tmp_path / "later").mkdir()
+    for version in (1, 2):
+        with_checksums(saved_models.copy(base / "3", tmp_path / "later", version))
+    (tmp_path / "later" / "1").rename(tmp_path / "1")
+    models = Models({"tags": tmp_path})
     models.load()
-    saved_models.copy(base / "3", tmp_path, 2)
+    assert "checksums" not in capsys.readouterr().out
+    altered = tmp_path / "later" / "2"
+    file = altered / "fingerprint.pb"
+    file.write_bytes(file.read_bytes() + b"x")
+    altered.rename(tmp_path / "2")
     models.poll()
     models.poll()
-    assert seen == ["1", "2"]
+    assert models.find("tags").version == 1
+    said = capsys.readouterr().out
+    assert said.count("fingerprint.pb is not as it was written") == 1
+    assert "fingerprint.pb" in models.states("tags")[2].problem
+
+
+def test_a_version_of_others_has_no_checksums_which_is_said_once(
+    tmp_path, base, capsys
+):
+    saved_models.copy(base / "3", tmp_path, 1)
+    models = Models({"tags": tmp_path})
+    models.load()
+    models.poll()
+    said = capsys.readouterr().out
+    assert said.count("tags version 1 has no checksums (assets.extra/sha256.txt)") == 1
     assert models.find("tags").version == 1
 
 

@@ -10,7 +10,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from tfhier.serve import signatures
 from tfhier.serve.batching import Batcher
 from tfhier.serve.gate import Gate
-from tfhier.serve.models import Models, Servable, VersionState
+from tfhier.serve.models import LoadedVersion, Models, VersionState
 from tfhier.serve.options import Options
 from tfhier.serve.signatures import Signature
 from tfhier.serve.status import StatusError, invalid
@@ -54,7 +54,7 @@ class Core:
 
     def find(
         self, asked: Asked, name: str, *, version: int | None, label: str
-    ) -> Servable:
+    ) -> LoadedVersion:
         """Return what answers for a model, and note it; arguments as `Models.find`."""
         if self.models.serves(name):
             asked.model = name
@@ -86,12 +86,12 @@ class Core:
 
 
 def refuse_examples(
-    servable: Servable, signature_name: str, method: str
+    servable: LoadedVersion, signature_name: str, method: str
 ) -> StatusError:
     """Return why a signature is not classified or regressed with.
 
     Args:
-        servable: Servable.
+        servable: LoadedVersion.
         signature_name: str. "" for the default.
         method: str. "classify" or "regress".
     """
@@ -109,7 +109,9 @@ def refuse_examples(
     )
 
 
-def metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
+def metadata(
+    servable: LoadedVersion,
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Return the signatures of a model as a message."""
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = servable.name
@@ -118,7 +120,7 @@ def metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataRespo
     return response
 
 
-def metadata_json(servable: Servable) -> dict:
+def metadata_json(servable: LoadedVersion) -> dict:
     """Return the signatures of a model as the official server writes them in JSON."""
     spec = metadata(servable).model_spec
     return {
@@ -148,7 +150,7 @@ def status_json(states: Mapping[int, VersionState]) -> dict:
     return _plain(status(states))
 
 
-def _definitions(servable: Servable) -> get_model_metadata_pb2.SignatureDefMap:
+def _definitions(servable: LoadedVersion) -> get_model_metadata_pb2.SignatureDefMap:
     return get_model_metadata_pb2.SignatureDefMap(
         signature_def=dict(servable.definitions)
     )

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
 
 from tfhier.serve import core as shared
 from tfhier.serve.core import Core
-from tfhier.serve.models import Servable
+from tfhier.serve.models import LoadedVersion
 from tfhier.serve.proto_tensors import from_proto, to_proto
 from tfhier.serve.signatures import DEFAULT
 from tfhier.serve.status import StatusError, invalid
@@ -122,7 +122,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             servable, request.model_spec.signature_name, method
         )
 
-    def _servable(self, request: object, asked: Asked) -> Servable:
+    def _servable(self, request: object, asked: Asked) -> LoadedVersion:
         name, version, label = _spec(request)
         return self._core.find(asked, name, version=version, label=label)
 

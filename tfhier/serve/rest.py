@@ -25,7 +25,7 @@ from starlette.routing import Route
 from tfhier.serve import core as shared
 from tfhier.serve import json_answers, json_bodies, json_tensors, metrics
 from tfhier.serve.core import Core
-from tfhier.serve.models import Servable
+from tfhier.serve.models import LoadedVersion
 from tfhier.serve.signatures import DEFAULT
 from tfhier.serve.status import StatusError, invalid, wrong_method
 from tfhier.serve.watch import Asked
@@ -91,7 +91,7 @@ class _Target:
     version: int | None
     label: str
 
-    def servable(self, core: Core, asked: Asked) -> Servable:
+    def servable(self, core: Core, asked: Asked) -> LoadedVersion:
         return core.find(asked, self.name, version=self.version, label=self.label)
 
 
