@@ -441,6 +441,21 @@ def test_a_password_is_repeated_by_no_message():
     assert refusal("http://me:secret@a/models").endswith("Received: http://a/models")
 
 
+def test_a_password_goes_along_to_no_other_server(monkeypatch):
+    asked = []
+
+    def urlopen(request, timeout):
+        asked.append(request)
+        raise OSError
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    refusal("http://me:secret@127.0.0.1:1/v1/models/bats")
+    (request,) = asked
+    assert request.get_header("Authorization") == "Basic bWU6c2VjcmV0"
+    # Where a server sends us elsewhere these are repeated there.
+    assert "Authorization" not in request.headers
+
+
 def test_a_token_of_several_lines_is_refused_and_not_repeated(monkeypatch):
     monkeypatch.setenv("TFHIER_SERVER_TOKEN", "one\ntwo")
     text = refusal("http://127.0.0.1:1/v1/models/bats")
