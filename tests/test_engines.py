@@ -4,6 +4,7 @@ A small server of the standard library stands in for TF Serving.
 """
 
 import dataclasses
+import json
 import re
 import shutil
 import socket
@@ -19,8 +20,9 @@ import tfhier
 from tests import stand_in_server
 from tests.export import models
 from tfhier import members
+from tfhier.engines import server
 from tfhier.errors import InputError
-from tfhier.export import exporting
+from tfhier.export import exporting, wav
 from tfhier.files import write_json
 from tfhier.taxonomy import Taxonomy
 
@@ -361,6 +363,104 @@ def test_one_version_may_be_asked_for():
         tfhier.load(f"{address}/v1/models/bats/versions/2")
     expected = {"signature_name": "contract", "inputs": [""]}
     assert asked == [("/v1/models/bats/versions/2:predict", expected)]
+
+
+def test_a_server_is_sent_files_for_scores_and_numbers_for_the_embedding(loaded):
+    """Each once, and nothing of any sample is lost on the way."""
+    asked, serve = [], stand_in_server.serving(loaded["file"])
+    # Among them what decimal digits and other widths of samples would not carry.
+    clip = np.float32([1.5, -3e-12, 1e5, 2**-149, 0.1, np.pi / 7])
+    clip = np.concatenate([clip, models.clip()]).astype(np.float32)
+
+    def answer(path, request):
+        asked.append(request)
+        return serve(path, request)
+
+    with stand_in_server.running(answer) as address:
+        tagger = tfhier.load(f"{address}/v1/models/bats")
+        tagger.scores(clip, sample_rate=RATE)
+        assert [each["signature_name"] for each in asked[1:]] == ["wav_bytes"]
+        tagger.embed(clip, sample_rate=RATE)
+    names = [each["signature_name"] for each in asked[2:]]
+    assert names == ["wav_bytes", "embedding"]
+    (sent,) = asked[1]["inputs"]
+    np.testing.assert_array_equal(stand_in_server.waveform_of(sent), clip)
+    (numbers,) = asked[3]["inputs"]
+    np.testing.assert_array_equal(np.float32(numbers), clip)
+
+
+def test_a_file_for_a_server_is_decoded_bit_by_bit_in_its_graph(rng):
+    bits = rng.integers(0, 2**32, 4_000, dtype=np.uint32)
+    waveform = bits.view(np.float32)[np.isfinite(bits.view(np.float32))]
+    found, rate = wav.decode(server._wav(waveform, 22_050))
+    assert int(rate) == 22_050
+    np.testing.assert_array_equal(found.numpy().view(np.uint32), waveform.view("u4"))
+
+
+def test_numbers_for_a_server_are_short(rng):
+    waveform = rng.uniform(-1, 1, (2, 5_000)).astype(np.float32)
+    text = server._as_numbers(waveform)
+    np.testing.assert_array_equal(np.float32(json.loads(text)), waveform)
+    assert len(text) < 14 * waveform.size
+    assert len(server._as_files(waveform, RATE)) < 5.5 * waveform.size
+
+
+@pytest.mark.parametrize(
+    ("user", "token", "expected"),
+    [
+        ("", "", None),
+        ("me:se%40cret@", "", "Basic bWU6c2VAY3JldA=="),
+        ("", " abc.def ", "Bearer abc.def"),
+        ("me:se%40cret@", "abc", "Basic bWU6c2VAY3JldA=="),
+    ],
+)
+def test_a_proxy_is_told_who_asks(loaded, monkeypatch, user, token, expected):
+    monkeypatch.setenv("TFHIER_SERVER_TOKEN", token)
+    serve, headers = stand_in_server.serving(loaded["file"]), []
+
+    def behind(path, request):
+        assert path.startswith("/birds/api/v1/")
+        return serve(path.removeprefix("/birds/api"), request)
+
+    with stand_in_server.running(behind, headers=headers) as address:
+        place = address.replace("http://", f"http://{user}")
+        tagger = tfhier.load(f"{place}/birds/api/v1/models/bats")
+        tagger.scores(models.clip(), sample_rate=RATE)
+    assert [each.get("Authorization") for each in headers] == [expected, expected]
+
+
+def test_a_password_is_repeated_by_no_message():
+    with stand_in_server.running(lambda *_: (401, b"{}")) as address:
+        place = address.replace("http://", "http://me:secret@")
+        text = refusal(f"{place}/v1/models/bats")
+    assert text == (
+        f"The server at {address}/v1/models/bats refused (401): {{}} Give "
+        "http://USER:PASSWORD@HOST/... or set TFHIER_SERVER_TOKEN."
+    )
+    assert "secret" not in refusal(f"{place}/v1/models/bats")
+    assert refusal("http://me:secret@a/models").endswith("Received: http://a/models")
+
+
+def test_a_password_goes_along_to_no_other_server(monkeypatch):
+    asked = []
+
+    def urlopen(request, timeout):
+        asked.append(request)
+        raise OSError
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    refusal("http://me:secret@127.0.0.1:1/v1/models/bats")
+    (request,) = asked
+    assert request.get_header("Authorization") == "Basic bWU6c2VjcmV0"
+    # Where a server sends us elsewhere these are repeated there.
+    assert "Authorization" not in request.headers
+
+
+def test_a_token_of_several_lines_is_refused_and_not_repeated(monkeypatch):
+    monkeypatch.setenv("TFHIER_SERVER_TOKEN", "one\ntwo")
+    text = refusal("http://127.0.0.1:1/v1/models/bats")
+    assert text.startswith("TFHIER_SERVER_TOKEN holds spaces or")
+    assert "two" not in text
 
 
 def refusal(url: str) -> str:

@@ -325,7 +325,7 @@ def serve_models(args: argparse.Namespace) -> None:
     Raises:
         InputError: A model was not exported, or two would have one name.
     """
-    from tfhier import members, model_paths
+    from tfhier import model_paths
     from tfhier.serve import Options, serve
 
     folders: dict[str, Path] = {}
@@ -349,7 +349,6 @@ def serve_models(args: argparse.Namespace) -> None:
             max_batch_size=args.max_batch_size,
             batch_timeout_ms=args.batch_timeout_ms,
         ),
-        check=members.verify,
     )
 
 

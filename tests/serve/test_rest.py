@@ -168,6 +168,15 @@ def test_bad_bodies_are_answered_with_400(clients, body, message):
     assert len(answer["error"]) < 400
 
 
+def test_an_error_of_the_graph_may_repeat_bytes_that_are_no_text(clients):
+    content = b"RIFF\x00\x01\x00\x00\xff\xfe\xfd\xfc" + bytes(100)
+    row = {"b64": _base64(content)}
+    body = {"inputs": [row], "signature_name": "wav_bytes"}
+    status, answer = clients.post(body)
+    assert status == 400
+    assert "Expected WAVE but found \ufffd" in answer["error"]
+
+
 def test_errors_of_the_graph_come_without_its_nodes(clients):
     status, answer = clients.post({"inputs": [[99, 0, 0, 0]]})
     assert (status, answer["error"]) == (
@@ -187,6 +196,11 @@ def test_errors_of_the_graph_come_without_its_nodes(clients):
         ("POST", "/v1/models/none:predict", 404, "request: Latest\\(none\\)"),
         ("POST", "/v1/models/tags/versions/2:predict", 404, "Specific\\(tags, 2\\)"),
         ("POST", f"/v1/models/tags/versions/{10**20}:predict", 400, "numeric"),
+        ("POST", f"/v1/models/tags/versions/{'9' * 5_000}:predict", 400, "9{40} to nu"),
+        ("POST", f"/v1/models/none/versions/{'9' * 5_000}:predict", 400, "9{40} to nu"),
+        ("GET", f"/v1/models/tags/versions/{'9' * 5_000}", 400, "9{40} to numeric"),
+        ("GET", "/v1/models/tags/versions/%D9%A3", 400, "Malformed request"),
+        ("GET", f"/v1/models/tags/versions/{'0' * 5_000}", 404, "version 0 of model"),
         ("POST", "/v1/models/tags/labels/stable:predict", 400, "version label: stable"),
         ("GET", "/v1/models/none", 404, "any versions of model none"),
         ("GET", "/v1/models/none/metadata", 404, "Latest\\(none\\)"),
@@ -210,6 +224,12 @@ def test_bad_paths_and_methods(clients, method, path, status, message):
     assert found == status
     with pytest.raises(ValueError, match=message):
         raise ValueError(answer["error"])
+
+
+def test_a_version_may_have_zeros_before_it(clients):
+    for zeros in ("0", "0" * 5_000):
+        path = f"/v1/models/tags/versions/{zeros}3:predict"
+        assert clients.ask("POST", path, {"inputs": CLIPS})[0] == 200
 
 
 def test_status_metadata_and_health(clients):

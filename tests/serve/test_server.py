@@ -287,6 +287,7 @@ def test_no_thread_is_left_behind(base):
         ("poll_seconds", 0, "a number from 0.01"),
         ("batch_timeout_ms", float("nan"), "Received: nan"),
         ("batching", 1, "True or False"),
+        ("log_requests", "yes", "log_requests is True or False. Received: 'yes'"),
         ("host", "", "a name or an address"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.serve import saved_models
 from tests.serve.conftest import running
-from tfhier import model_paths
+from tfhier import members, model_paths
 from tfhier.errors import InputError
 from tfhier.serve.models import Models
 from tfhier.serve.status import StatusError
@@ -43,13 +43,15 @@ def test_only_numbered_folders_with_a_model_are_versions(tmp_path):
 
 def test_a_higher_version_takes_over_while_requests_finish(tmp_path, base):
     saved_models.copy(base / "3", tmp_path, 1)
+    (tmp_path / "later").mkdir()
+    later = saved_models.save(tmp_path / "later", 10, gain=2.0)
     slow = {"signature_name": "wait", "inputs": [1.5]}
     answers = []
     with running({"tags": tmp_path}, poll_seconds=0.05) as clients:
         before = clients.post(CLIP)[1]["outputs"]["fine"]
         thread = threading.Thread(target=lambda: answers.append(clients.post(slow)))
         thread.start()
-        saved_models.save(tmp_path, 10, gain=2.0)
+        later.rename(tmp_path / "10")
         wait_until(lambda: clients.ask("GET", "/v1/models/tags/versions/10")[0] == 200)
         wait_until(lambda: clients.post(CLIP)[1]["outputs"]["fine"] != before)
         after = clients.post(CLIP)[1]["outputs"]["fine"]
@@ -77,6 +79,48 @@ def test_a_lower_version_changes_nothing(tmp_path, base):
     assert models.find("tags", version=5).version == 5
     with pytest.raises(StatusError, match=r"Specific\(tags, 4\)"):
         models.find("tags", version=4)
+
+
+def test_a_version_that_is_taken_away_gives_way_to_the_highest_left(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
+    saved_models.save(tmp_path, 2, gain=2.0)
+    url, path = "/v1/models/tags", "/v1/models/tags/versions/1:predict"
+    with running({"tags": tmp_path}, poll_seconds=0.05) as clients:
+        assert clients.ask("POST", path, CLIP)[0] == 404
+        twice = clients.post(CLIP)[1]["outputs"]["fine"]
+        (tmp_path / "2").rename(tmp_path / ".2")
+        wait_until(lambda: clients.ask("POST", path, CLIP)[0] == 200)
+        once = clients.post(CLIP)[1]["outputs"]["fine"]
+        np.testing.assert_allclose(twice, 2 * np.array(once), rtol=1e-6)
+        states = clients.ask("GET", url)[1]["model_version_status"]
+        assert [(state["version"], state["state"]) for state in states] == [
+            ("2", "END"), ("1", "AVAILABLE")
+        ]  # fmt: skip
+        (tmp_path / ".2").rename(tmp_path / "2")
+        wait_until(lambda: clients.post(CLIP)[1]["outputs"]["fine"] == twice)
+
+
+def test_without_any_version_the_one_in_use_goes_on(tmp_path, base):
+    saved_models.copy(base / "3", tmp_path, 1)
+    models = Models({"tags": tmp_path})
+    models.load()
+    (tmp_path / "1").rename(tmp_path / ".1")
+    models.poll()
+    assert models.find("tags").version == 1
+    assert models.states("tags")[1].state == "AVAILABLE"
+
+
+def test_the_way_back_leads_past_versions_that_do_not_load(tmp_path, base):
+    for version in (1, 2):
+        saved_models.copy(base / "3", tmp_path, version)
+    models = Models({"tags": tmp_path})
+    models.load()
+    break_version(tmp_path, 3)
+    models.poll()
+    assert models.find("tags").version == 2
+    (tmp_path / "2").rename(tmp_path / ".2")
+    models.poll()
+    assert models.find("tags").version == 1
 
 
 def test_a_replaced_version_is_let_go(tmp_path, base):
@@ -120,21 +164,45 @@ def test_a_version_that_does_not_load_is_said_once_and_tried_again_when_mended(
     assert models.find("tags").version == 2
 
 
-def test_the_check_may_refuse_a_version(tmp_path, base):
-    saved_models.copy(base / "3", tmp_path, 1)
-    seen = []
+def with_checksums(folder: Path) -> None:
+    content = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "sha256.txt").write_bytes(members.checksums(content))
 
-    def check(folder):
-        seen.append(folder.name)
-        if folder.name == "2":
-            raise InputError("2 is not ours.")
 
-    models = Models({"tags": tmp_path}, check=check)
+def test_a_version_that_was_altered_is_refused(tmp_path, base, capsys):
+    (tmp_path / "later").mkdir()
+    for version in (1, 2):
+        with_checksums(saved_models.copy(base / "3", tmp_path / "later", version))
+    (tmp_path / "later" / "1").rename(tmp_path / "1")
+    models = Models({"tags": tmp_path})
     models.load()
-    saved_models.copy(base / "3", tmp_path, 2)
+    assert "checksums" not in capsys.readouterr().out
+    altered = tmp_path / "later" / "2"
+    file = altered / "fingerprint.pb"
+    file.write_bytes(file.read_bytes() + b"x")
+    altered.rename(tmp_path / "2")
     models.poll()
     models.poll()
-    assert seen == ["1", "2"]
+    assert models.find("tags").version == 1
+    said = capsys.readouterr().out
+    assert said.count("fingerprint.pb is not as it was written") == 1
+    assert "fingerprint.pb" in models.states("tags")[2].problem
+
+
+def test_a_version_of_others_has_no_checksums_which_is_said_once(
+    tmp_path, base, capsys
+):
+    saved_models.copy(base / "3", tmp_path, 1)
+    models = Models({"tags": tmp_path})
+    models.load()
+    models.poll()
+    said = capsys.readouterr().out
+    assert said.count("tags version 1 has no checksums (assets.extra/sha256.txt)") == 1
     assert models.find("tags").version == 1
 
 

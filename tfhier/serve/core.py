@@ -10,10 +10,11 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from tfhier.serve import signatures
 from tfhier.serve.batching import Batcher
 from tfhier.serve.gate import Gate
-from tfhier.serve.models import Models, Servable, VersionState
+from tfhier.serve.models import LoadedVersion, Models, VersionState
 from tfhier.serve.options import Options
 from tfhier.serve.signatures import Signature
 from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.watch import Asked, Watch
 
 SIGNATURE_FIELD = "signature_def"
 _METHOD = "tensorflow/serving/{}"
@@ -29,12 +30,14 @@ class Core:
         gate: Gate.
         compute: Function of a signature and arrays by name that returns arrays by name.
         max_request_bytes: int.
+        watch: Watch.
     """
 
     models: Models
     gate: Gate
     compute: Callable[[Signature, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
     max_request_bytes: int
+    watch: Watch
 
     @classmethod
     def of(cls, models: Models, options: Options) -> "Core":
@@ -46,7 +49,18 @@ class Core:
             timeout_seconds=options.batch_timeout_ms / 1_000,
         )
         gate = Gate(options.max_in_flight)
-        return cls(models, gate, compute, options.max_request_bytes)
+        watch = Watch(logs_all=options.log_requests)
+        return cls(models, gate, compute, options.max_request_bytes, watch)
+
+    def find(
+        self, asked: Asked, name: str, *, version: int | None, label: str
+    ) -> LoadedVersion:
+        """Return what answers for a model, and note it; arguments as `Models.find`."""
+        if self.models.serves(name):
+            asked.model = name
+        servable = self.models.find(name, version=version, label=label)
+        asked.version = servable.version
+        return servable
 
     def predict(
         self,
@@ -72,12 +86,12 @@ class Core:
 
 
 def refuse_examples(
-    servable: Servable, signature_name: str, method: str
+    servable: LoadedVersion, signature_name: str, method: str
 ) -> StatusError:
     """Return why a signature is not classified or regressed with.
 
     Args:
-        servable: Servable.
+        servable: LoadedVersion.
         signature_name: str. "" for the default.
         method: str. "classify" or "regress".
     """
@@ -95,7 +109,9 @@ def refuse_examples(
     )
 
 
-def metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
+def metadata(
+    servable: LoadedVersion,
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Return the signatures of a model as a message."""
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = servable.name
@@ -104,7 +120,7 @@ def metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataRespo
     return response
 
 
-def metadata_json(servable: Servable) -> dict:
+def metadata_json(servable: LoadedVersion) -> dict:
     """Return the signatures of a model as the official server writes them in JSON."""
     spec = metadata(servable).model_spec
     return {
@@ -134,7 +150,7 @@ def status_json(states: Mapping[int, VersionState]) -> dict:
     return _plain(status(states))
 
 
-def _definitions(servable: Servable) -> get_model_metadata_pb2.SignatureDefMap:
+def _definitions(servable: LoadedVersion) -> get_model_metadata_pb2.SignatureDefMap:
     return get_model_metadata_pb2.SignatureDefMap(
         signature_def=dict(servable.definitions)
     )

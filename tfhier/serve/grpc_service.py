@@ -13,10 +13,11 @@ from tensorflow_serving.apis import (
 
 from tfhier.serve import core as shared
 from tfhier.serve.core import Core
-from tfhier.serve.models import Servable
+from tfhier.serve.models import LoadedVersion
 from tfhier.serve.proto_tensors import from_proto, to_proto
 from tfhier.serve.signatures import DEFAULT
 from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.watch import Asked
 
 
 def add_services(server: grpc.Server, core: Core) -> None:
@@ -29,17 +30,25 @@ def add_services(server: grpc.Server, core: Core) -> None:
     )
 
 
-def _answering(method: Callable) -> Callable:
-    """Turn the StatusError of a method into the status of its call."""
+def _answering(called: str = "") -> Callable:
+    """Watch a method, and turn its StatusError into the status of its call.
 
-    @functools.wraps(method)
-    def answer(self, request: object, context: grpc.ServicerContext) -> object:
-        try:
-            return method(self, request)
-        except StatusError as error:
-            context.abort(error.code, error.message)
+    Args:
+        called: str. The method's name among the figures; "" if it computes nothing.
+    """
 
-    return answer
+    def decorate(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def answer(self, request: object, context: grpc.ServicerContext) -> object:
+            try:
+                with self._core.watch.request(Asked("gRPC", called)) as asked:
+                    return method(self, request, asked)
+            except StatusError as error:
+                context.abort(error.code, error.message)
+
+        return answer
+
+    return decorate
 
 
 # The names of the methods are those of the services' definitions.
@@ -47,10 +56,10 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, core: Core):
         self._core = core
 
-    @_answering
-    def Predict(self, request):  # noqa: N802
+    @_answering("predict")
+    def Predict(self, request, asked):  # noqa: N802
+        servable = self._servable(request, asked)
         with self._core.gate.place():
-            servable = self._servable(request)
             name = request.model_spec.signature_name or DEFAULT
             signature = servable.signature(
                 name,
@@ -59,6 +68,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     f'Serving signature key "{name}" not found.',
                 ),
             )
+            asked.signature = name
             inputs = {
                 key: from_proto(key, proto, max_bytes=self._core.max_request_bytes)
                 for key, proto in request.inputs.items()
@@ -74,9 +84,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[key].CopyFrom(to_proto(array))
         return response
 
-    @_answering
-    def GetModelMetadata(self, request):  # noqa: N802
-        servable = self._servable(request)
+    @_answering()
+    def GetModelMetadata(self, request, asked):  # noqa: N802
+        servable = self._servable(request, asked)
         if not request.metadata_field:
             raise invalid(
                 "GetModelMetadataRequest must specify at least one metadata_field"
@@ -86,16 +96,16 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise invalid(f"Metadata field {field} is not supported")
         return shared.metadata(servable)
 
-    @_answering
-    def Classify(self, request):  # noqa: N802
-        raise self._refusal(request, "classify")
+    @_answering("classify")
+    def Classify(self, request, asked):  # noqa: N802
+        raise self._refusal(request, "classify", asked)
 
-    @_answering
-    def Regress(self, request):  # noqa: N802
-        raise self._refusal(request, "regress")
+    @_answering("regress")
+    def Regress(self, request, asked):  # noqa: N802
+        raise self._refusal(request, "regress", asked)
 
-    @_answering
-    def MultiInference(self, request):  # noqa: N802
+    @_answering("multi_inference")
+    def MultiInference(self, request, asked):  # noqa: N802
         if not request.tasks:
             raise invalid("MultiInferenceRequest must have at least one task.")
         task = request.tasks[0]
@@ -104,32 +114,32 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise StatusError(
                 StatusCode.UNIMPLEMENTED, f"Unsupported signature: {task.method_name}"
             )
-        raise self._refusal(task, method)
+        raise self._refusal(task, method, asked)
 
-    def _refusal(self, request: object, method: str) -> StatusError:
-        servable = self._servable(request)
+    def _refusal(self, request: object, method: str, asked: Asked) -> StatusError:
+        servable = self._servable(request, asked)
         return shared.refuse_examples(
             servable, request.model_spec.signature_name, method
         )
 
-    def _servable(self, request: object) -> Servable:
+    def _servable(self, request: object, asked: Asked) -> LoadedVersion:
         name, version, label = _spec(request)
-        return self._core.models.find(name, version=version, label=label)
+        return self._core.find(asked, name, version=version, label=label)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, core: Core):
         self._core = core
 
-    @_answering
-    def GetModelStatus(self, request):  # noqa: N802
+    @_answering()
+    def GetModelStatus(self, request, asked):  # noqa: N802
         name, version, label = _spec(request)
         if label:
             raise invalid(f"Unrecognized servable version label: {label}")
         return shared.status(self._core.models.states(name, version=version))
 
-    @_answering
-    def HandleReloadConfigRequest(self, request):  # noqa: N802
+    @_answering()
+    def HandleReloadConfigRequest(self, request, asked):  # noqa: N802
         raise StatusError(
             StatusCode.UNIMPLEMENTED,
             "The models are those that the server was started with. Start it again "

@@ -6,7 +6,7 @@ it, and nothing else does.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from grpc import StatusCode
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from tfhier import console, model_paths
+from tfhier import console, members, model_paths
 from tfhier.errors import InputError
 from tfhier.serve.signatures import DEFAULT, Signature
 from tfhier.serve.status import StatusError, invalid
@@ -23,11 +23,9 @@ from tfhier.serve.status import StatusError, invalid
 MODEL_FILE = "saved_model.pb"
 _NAME = re.compile(r"[^/:\s]+")
 
-Check = Callable[[Path], None]
-
 
 @dataclass(frozen=True, eq=False)
-class Servable:
+class LoadedVersion:
     """One version of one model, loaded.
 
     Args:
@@ -35,12 +33,15 @@ class Servable:
         version: int.
         definitions: SignatureDef by name, all of the file.
         signatures: Signature by name, those that can be computed.
+        is_verified: bool. Whether its files are those of its checksums; a SavedModel
+            of somebody else has none.
     """
 
     name: str
     version: int
     definitions: Mapping[str, SignatureDef]
     signatures: Mapping[str, Signature]
+    is_verified: bool
 
     def signature(self, name: str, *, missing: StatusError) -> Signature:
         """Return a signature by name, the default one for ""."""
@@ -69,49 +70,50 @@ class ServedModel:
     Args:
         name: str.
         base: Path. The folder with the version folders.
-        check: Function that looks at a version folder before it is loaded, and may
-            raise InputError.
     """
 
-    def __init__(self, name: str, base: Path, check: Check | None):
+    def __init__(self, name: str, base: Path):
         self.name = name
         self.base = base
-        self.current: Servable | None = None
+        self.current: LoadedVersion | None = None
         self.states: dict[int, VersionState] = {}
-        self._check = check
-        self._failed: tuple | None = None
+        self._failed: dict[int, tuple] = {}
 
     def refresh(self) -> bool:
-        """Switch to the highest version if it is above the one in use.
+        """Switch to the highest version that loads, if it is not the one in use.
+
+        A lower one takes over only where the folder of the one in use is gone; where
+        all are gone it goes on.
 
         Returns:
             Whether the version in use is another one now.
 
         Raises:
-            InputError: It does not load. Said once for the same files; the version in
+            InputError: One does not load. Said once for the same files; the version in
                 use goes on.
         """
         found = model_paths.versions(self.base)
-        version = max(found, default=0)
-        if not found or (self.current and version <= self.current.version):
-            return False
-        seen = (version, _fingerprint(found[version]))
-        if seen == self._failed:
-            return False
+        for version in sorted(found, reverse=True):
+            if self.current and version == self.current.version:
+                return False
+            seen = _fingerprint(found[version])
+            if self._failed.get(version) != seen:
+                self._switch(version, found[version], seen)
+                return True
+        return False
+
+    def _switch(self, version: int, folder: Path, seen: tuple) -> None:
         self.states = {**self.states, version: VersionState("LOADING")}
         try:
-            if self._check:
-                self._check(found[version])
-            loaded = load(self.name, version, found[version])
+            loaded = load(self.name, version, folder)
         except InputError as error:
-            self._failed = seen
+            self._failed[version] = seen
             self.states = {**self.states, version: VersionState("END", str(error))}
             raise
         states = {**self.states, version: VersionState("AVAILABLE")}
         if self.current:
             states[self.current.version] = VersionState("END")
         self.current, self.states = loaded, states
-        return True
 
 
 class Models:
@@ -119,13 +121,12 @@ class Models:
 
     Args:
         folders: Base folders by name.
-        check: Function that looks at a version folder before it is loaded.
 
     Raises:
         InputError: There is none, or a name cannot stand in an address.
     """
 
-    def __init__(self, folders: Mapping[str, Path], *, check: Check | None = None):
+    def __init__(self, folders: Mapping[str, Path]):
         if not folders:
             raise InputError("There is no model to serve. Give at least one.")
         for name in folders:
@@ -135,7 +136,7 @@ class Models:
                     f"Received: {name!r}"
                 )
         self._models = {
-            name: ServedModel(name, Path(base), check) for name, base in folders.items()
+            name: ServedModel(name, Path(base)) for name, base in folders.items()
         }
 
     def load(self) -> None:
@@ -150,7 +151,7 @@ class Models:
             _say(model)
 
     def poll(self) -> None:
-        """Look for higher versions; one that does not load is said and left alone."""
+        """Look for other versions; one that does not load is said and left alone."""
         for model in self._models.values():
             try:
                 if model.refresh():
@@ -166,9 +167,13 @@ class Models:
         """Return whether every model has a version in use."""
         return all(model.current for model in self._models.values())
 
+    def serves(self, name: str) -> bool:
+        """Return whether a model of this name is served."""
+        return name in self._models
+
     def find(
         self, name: str, *, version: int | None = None, label: str = ""
-    ) -> Servable:
+    ) -> LoadedVersion:
         """Return what answers for a model.
 
         Args:
@@ -216,13 +221,14 @@ class Models:
         return {number: states[number] for number in sorted(wanted, reverse=True)}
 
 
-def load(name: str, version: int, folder: Path) -> Servable:
-    """Load a SavedModel.
+def load(name: str, version: int, folder: Path) -> LoadedVersion:
+    """Load a SavedModel, its files compared with its checksums if it has any.
 
     Raises:
-        InputError: The folder holds none that this TensorFlow can load, or it has no
-            signatures.
+        InputError: A file was altered; the folder holds no SavedModel that this
+            TensorFlow can load, or one without signatures.
     """
+    is_verified = _verified(folder)
     try:
         content = SavedModel.FromString((folder / MODEL_FILE).read_bytes())
         loaded = tf.saved_model.load(str(folder))
@@ -240,7 +246,17 @@ def load(name: str, version: int, folder: Path) -> Servable:
     }
     if not signatures:
         raise InputError(f"{folder} has no signatures. Export it with at least one.")
-    return Servable(name, version, definitions, signatures)
+    return LoadedVersion(name, version, definitions, signatures, is_verified)
+
+
+def _verified(folder: Path) -> bool:
+    """Return whether there are checksums, which the files then agree with."""
+    try:
+        members.read(folder, members.CHECKSUMS)
+    except KeyError:
+        return False
+    members.verify(folder)
+    return True
 
 
 def _fingerprint(folder: Path) -> tuple:
@@ -267,4 +283,11 @@ def _why_empty(base: Path) -> str:
 
 def _say(model: ServedModel) -> None:
     names = ", ".join(sorted(model.current.signatures))
-    console.line("model", f"{model.name} version {model.current.version}: {names}")
+    title = f"{model.name} version {model.current.version}"
+    console.line("model", f"{title}: {names}")
+    if not model.current.is_verified:
+        console.line(
+            "model",
+            f"{title} has no checksums (assets.extra/{members.CHECKSUMS}): whether "
+            "its files are whole is not known",
+        )

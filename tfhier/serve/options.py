@@ -29,6 +29,8 @@ class Options:
         poll_seconds: float > 0. Between two looks for new versions of the models.
         shutdown_seconds: float > 0. How long requests in flight may take when the
             server is told to stop.
+        log_requests: bool. Whether every request is said in a line on standard error,
+            and not refusals alone.
 
     Raises:
         InputError: A value is of another type or outside these ranges.
@@ -45,12 +47,15 @@ class Options:
     batch_timeout_ms: float = 5.0
     poll_seconds: float = 2.0
     shutdown_seconds: float = 10.0
+    log_requests: bool = False
 
     def __post_init__(self):
         if not isinstance(self.host, str) or not self.host:
             raise InputError(f"host is a name or an address. Received: {self.host!r}")
-        if not isinstance(self.batching, bool):
-            raise InputError(f"batching is True or False. Received: {self.batching!r}")
+        for name in ("batching", "log_requests"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise InputError(f"{name} is True or False. Received: {value!r}")
         for name in ("rest_port", "grpc_port"):
             self._check(name, kinds=(int,), low=0, high=_HIGHEST_PORT)
         for name in (

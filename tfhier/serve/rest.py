@@ -4,6 +4,7 @@ GET  /v1/models/M[/versions/V]            where the versions stand
 GET  /v1/models/M[/versions/V]/metadata   signatures
 POST /v1/models/M[/versions/V]:predict    also classify and regress, which refuse
 GET  /healthz   the process is alive      GET /readyz   all models are served
+GET  /monitoring/prometheus/metrics       counters and latencies
 """
 
 import asyncio
@@ -22,22 +23,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tfhier.serve import core as shared
-from tfhier.serve import json_answers, json_bodies, json_tensors
+from tfhier.serve import json_answers, json_bodies, json_tensors, metrics
 from tfhier.serve.core import Core
-from tfhier.serve.models import Servable
+from tfhier.serve.models import LoadedVersion
 from tfhier.serve.signatures import DEFAULT
-from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.status import StatusError, invalid, wrong_method
+from tfhier.serve.watch import Asked
 
 _MODEL = (
     r"/v1/models/(?P<name>[^/:]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 )
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I)
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.I)
+_PAGES = ("/healthz", "/readyz", "/monitoring/prometheus/metrics")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _BODY_SECONDS = 30.0  # a client that sends slower holds a place for nothing
 _DRAIN_SECONDS = 5.0
 _HIGHEST_VERSION = 2**63 - 1
+_MOST_DIGITS = len(str(_HIGHEST_VERSION))
 
 
 def application(core: Core, executor: Executor) -> Starlette:
@@ -51,11 +55,11 @@ def application(core: Core, executor: Executor) -> Starlette:
 
     async def model(request: Request) -> Response:
         try:
-            return await _answer(core, executor, request)
+            with core.watch.request(Asked("REST")) as asked:
+                return await _answer(core, executor, request, asked)
         except StatusError as error:
-            return _error(error.message, error.http_status)
-        except ClientDisconnect:
-            return _error("The client is gone.", 499)  # nobody will read it
+            headers = {"Allow": error.allowed} if error.allowed else None
+            return _error(error.message, error.http_status, headers)
 
     async def healthz(request: Request) -> Response:
         return _json({"status": "alive"})
@@ -65,8 +69,12 @@ def application(core: Core, executor: Executor) -> Starlette:
             return _json({"status": "ready"})
         return _error("Not every model is served.", 503)
 
+    async def figures(request: Request) -> Response:
+        return Response(core.watch.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
     return Starlette(
         routes=[
+            Route("/monitoring/prometheus/metrics", figures),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/{path:path}", model, methods=_METHODS),
@@ -83,33 +91,39 @@ class _Target:
     version: int | None
     label: str
 
-    def servable(self, core: Core) -> Servable:
-        return core.models.find(self.name, version=self.version, label=self.label)
+    def servable(self, core: Core, asked: Asked) -> LoadedVersion:
+        return core.find(asked, self.name, version=self.version, label=self.label)
 
 
-async def _answer(core: Core, executor: Executor, request: Request) -> Response:
+async def _answer(
+    core: Core, executor: Executor, request: Request, asked: Asked
+) -> Response:
     path, method = request.scope["path"], request.method
     malformed = f"Malformed request: {method} {path}"
     if found := _PREDICT.fullmatch(path):
         if method != "POST":
-            return _error(malformed, 405, {"Allow": "POST"})
-        return await _post(core, executor, request, found)
+            raise wrong_method(malformed, allowed="POST")
+        asked.method = found["method"].lower()
+        return await _post(core, executor, request, found, asked)
     if found := _STATUS.fullmatch(path):
         if method not in ("GET", "HEAD"):
-            return _error(malformed, 405, {"Allow": "GET"})
-        return _look(core, _target(found), wants_metadata=bool(found["metadata"]))
-    if path in ("/healthz", "/readyz"):
-        return _error(malformed, 405, {"Allow": "GET"})
+            raise wrong_method(malformed, allowed="GET")
+        wants_metadata = bool(found["metadata"])
+        return _look(core, _target(found), asked, wants_metadata=wants_metadata)
+    if path in _PAGES:
+        raise wrong_method(malformed, allowed="GET")
     if not path.startswith("/v1/"):
-        return _error(malformed, 404)
+        raise StatusError(StatusCode.NOT_FOUND, malformed)
     if path in ("/v1/models", "/v1/models/"):
         raise invalid("Missing model name in request.")
     raise invalid(malformed)
 
 
-def _look(core: Core, target: _Target, *, wants_metadata: bool) -> Response:
+def _look(
+    core: Core, target: _Target, asked: Asked, *, wants_metadata: bool
+) -> Response:
     if wants_metadata:
-        return _json(shared.metadata_json(target.servable(core)))
+        return _json(shared.metadata_json(target.servable(core, asked)))
     if target.label:
         raise invalid(f"Unrecognized servable version label: {target.label}")
     states = core.models.states(target.name, version=target.version)
@@ -117,15 +131,17 @@ def _look(core: Core, target: _Target, *, wants_metadata: bool) -> Response:
 
 
 async def _post(
-    core: Core, executor: Executor, request: Request, found: re.Match
+    core: Core, executor: Executor, request: Request, found: re.Match, asked: Asked
 ) -> Response:
+    if core.models.serves(found["name"]):
+        asked.model = found["name"]
     work = _predict if found["method"].lower() == "predict" else _refuse
     upload = _Upload(request, core.max_request_bytes)
     try:
         with contextlib.ExitStack() as place:
             place.enter_context(core.gate.place())
             body = await upload.read()
-            future = executor.submit(work, core, found, body)
+            future = executor.submit(work, core, found, body, asked)
             # The place is taken until the work is done, whoever still waits for it.
             kept = place.pop_all()
             future.add_done_callback(lambda future: kept.close())
@@ -134,35 +150,43 @@ async def _post(
         # Many clients send all before they read: an early answer would be lost to them.
         await upload.drain()
         raise
+    except ClientDisconnect:
+        # Nobody will read it.
+        raise StatusError(StatusCode.CANCELLED, "The client is gone.") from None
 
 
-def _predict(core: Core, found: re.Match, body: bytes) -> Response:
-    asked = json_bodies.predict_body(body)
-    servable = _target(found).servable(core)
-    name = asked.signature_name or DEFAULT
+def _predict(core: Core, found: re.Match, body: bytes, asked: Asked) -> Response:
+    wanted = json_bodies.predict_body(body)
+    servable = _target(found).servable(core, asked)
+    name = wanted.signature_name or DEFAULT
     signature = servable.signature(
         name,
         missing=invalid(f'Serving signature name: "{name}" not found in signature def'),
     )
-    inputs = json_tensors.inputs_of(asked, signature)
+    asked.signature = name
+    inputs = json_tensors.inputs_of(wanted, signature)
     outputs = core.predict(signature, inputs)
-    return _text(json_answers.to_json(outputs, is_row=asked.is_row))
+    return _text(json_answers.to_json(outputs, is_row=wanted.is_row))
 
 
-def _refuse(core: Core, found: re.Match, body: bytes) -> Response:
+def _refuse(core: Core, found: re.Match, body: bytes, asked: Asked) -> Response:
     """Answer classify and regress, which need signatures of the first TensorFlow."""
     content = json_bodies.parse(body)
     name = content.get("signature_name", "")
     raise shared.refuse_examples(
-        _target(found).servable(core), name, found["method"].lower()
+        _target(found).servable(core, asked), name, asked.method
     )
 
 
 def _target(found: re.Match) -> _Target:
-    text = found["version"]
-    if text and int(text) > _HIGHEST_VERSION:
-        raise invalid(f"Failed to convert version: {text} to numeric.")
-    return _Target(found["name"], int(text) if text else None, found["label"] or "")
+    text, version = found["version"], None
+    if text:
+        digits = text.lstrip("0")
+        # By their number first: Python turns no more than some thousands into an int.
+        if len(digits) > _MOST_DIGITS or int(digits or "0") > _HIGHEST_VERSION:
+            raise invalid(f"Failed to convert version: {text:.40} to numeric.")
+        version = int(digits or "0")
+    return _Target(found["name"], version, found["label"] or "")
 
 
 class _Upload:

@@ -28,12 +28,7 @@ PACKAGES = ("tensorflow", "tensorflow_serving", "grpc", "starlette", "uvicorn")
 _SPARE_THREADS = 16
 
 
-def serve(
-    models: Mapping[str, Path],
-    options: Options,
-    *,
-    check: Callable[[Path], None] | None = None,
-) -> None:
+def serve(models: Mapping[str, Path], options: Options) -> None:
     """Serve models until SIGTERM or SIGINT, then finish what is in flight.
 
     Prints a line for every model, a line `REST` and a line `gRPC` with the addresses,
@@ -43,14 +38,12 @@ def serve(
     Args:
         models: Base folders by name, each with version folders 1, 2 ...
         options: Options.
-        check: Function of a version folder, called before it is loaded; it may raise
-            InputError.
 
     Raises:
         InputError: A port is taken, a package is missing, or a model cannot be loaded.
     """
     received: queue.SimpleQueue = queue.SimpleQueue()  # its put is safe in a handler
-    server = Server(models, options, check=check)
+    server = Server(models, options)
     with _handling((signal.SIGTERM, signal.SIGINT), received.put):
         try:
             server.start()
@@ -77,19 +70,11 @@ class Server:
     Args:
         models: Base folders by name.
         options: Options.
-        check: Function of a version folder, called before it is loaded.
     """
 
-    def __init__(
-        self,
-        models: Mapping[str, Path],
-        options: Options,
-        *,
-        check: Callable[[Path], None] | None = None,
-    ):
+    def __init__(self, models: Mapping[str, Path], options: Options):
         self._folders = models
         self._options = options
-        self._check = check
         self._ending = contextlib.ExitStack()
         self._core = None
         self._deadline = 0.0
@@ -111,7 +96,7 @@ class Server:
                 from tfhier.serve.core import Core
                 from tfhier.serve.models import Models
 
-            found = Models(self._folders, check=self._check)
+            found = Models(self._folders)
             found.load()
             self._core = Core.of(found, self._options)
             self._start_polling(found)
@@ -224,6 +209,7 @@ class Server:
                 # Standard output may be closed long before the server is.
                 with contextlib.suppress(OSError):
                     models.poll()
+                self._core.watch.flush()
 
         thread = threading.Thread(target=poll, name="versions")
         thread.start()

@@ -100,6 +100,9 @@ def compute(
     except tf.errors.OpError as error:
         code = _CODES.get(error.error_code, StatusCode.UNKNOWN)
         raise StatusError(code, plain(error.message)) from error
+    except UnicodeDecodeError as error:
+        # TensorFlow's message repeats bytes of a request that are no text.
+        raise invalid(plain(error.object.decode("utf-8", "replace"))) from error
 
 
 def plain(message: str) -> str:

@@ -24,15 +24,29 @@ class StatusError(Exception):
         code: grpc.StatusCode. Its HTTP status is that of `HTTP_STATUS`, else 500.
         message: str. For the client, without traces.
         http_status: int or None. Where HTTP has a closer word.
+        allowed: str. The method of HTTP that would do; "" where that is not it.
     """
 
-    def __init__(self, code: StatusCode, message: str, http_status: int | None = None):
+    def __init__(
+        self,
+        code: StatusCode,
+        message: str,
+        http_status: int | None = None,
+        *,
+        allowed: str = "",
+    ):
         super().__init__(message)
         self.code = code
         self.message = message
         self.http_status = http_status or HTTP_STATUS.get(code, 500)
+        self.allowed = allowed
 
 
 def invalid(message: str) -> StatusError:
     """Return the error of a request that can never succeed as it is."""
     return StatusError(StatusCode.INVALID_ARGUMENT, message)
+
+
+def wrong_method(message: str, *, allowed: str) -> StatusError:
+    """Return the error of a path that is asked by another method of HTTP."""
+    return StatusError(StatusCode.UNIMPLEMENTED, message, 405, allowed=allowed)
