@@ -29,12 +29,14 @@ class Core:
         gate: Gate.
         compute: Function of a signature and arrays by name that returns arrays by name.
         max_request_bytes: int.
+        max_rows: int.
     """
 
     models: Models
     gate: Gate
     compute: Callable[[Signature, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
     max_request_bytes: int
+    max_rows: int
 
     @classmethod
     def of(cls, models: Models, options: Options) -> "Core":
@@ -46,7 +48,7 @@ class Core:
             timeout_seconds=options.batch_timeout_ms / 1_000,
         )
         gate = Gate(options.max_in_flight)
-        return cls(models, gate, compute, options.max_request_bytes)
+        return cls(models, gate, compute, options.max_request_bytes, options.max_rows)
 
     def predict(
         self,
@@ -63,12 +65,28 @@ class Core:
             output_filter: Names of the wanted outputs; all of them for none.
 
         Raises:
-            StatusError: Inputs or filter do not fit, or the graph refuses the inputs.
+            StatusError: Inputs or filter do not fit, there are too many rows, or the
+                graph refuses the inputs.
         """
         wanted = list(output_filter or ())
         signatures.check(signature, inputs)
+        for array in inputs.values():
+            if array.ndim > 1 or (array.ndim == 1 and array.dtype == object):
+                self.check_rows(len(array))
         signatures.check_filter(signature, wanted)
         return signatures.choose(signature, self.compute(signature, inputs), wanted)
+
+    def check_rows(self, num_rows: int) -> None:
+        """Refuse a request of too many rows.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT.
+        """
+        if num_rows > self.max_rows:
+            raise invalid(
+                f"The request has {num_rows} rows, and {self.max_rows} are the limit. "
+                "Send several requests, or start the server with a higher limit."
+            )
 
 
 def refuse_examples(

@@ -18,6 +18,9 @@ class Options:
         grpc_port: int in [0, 65535]. Of gRPC; 0 as above.
         max_request_bytes: int > 0. Longest body or message that is accepted, and the
             largest tensor that one may declare.
+        max_rows: int > 0. Rows of a request: what REST's "instances" lists, and the
+            size of axis 0 of every input, but for numbers of one axis, which may be one
+            waveform.
         max_in_flight: int > 0. Requests of both protocols that are worked on or wait;
             further ones are refused at once.
         num_threads: int > 0. Computations that run at the same time.
@@ -38,6 +41,7 @@ class Options:
     rest_port: int = 8501
     grpc_port: int = 8500
     max_request_bytes: int = 32 << 20
+    max_rows: int = 1_024
     max_in_flight: int = 64
     num_threads: int = 4
     batching: bool = False
@@ -54,7 +58,8 @@ class Options:
         for name in ("rest_port", "grpc_port"):
             self._check(name, kinds=(int,), low=0, high=_HIGHEST_PORT)
         for name in (
-            "max_request_bytes", "max_in_flight", "num_threads", "max_batch_size"
+            "max_request_bytes", "max_rows", "max_in_flight", "num_threads",
+            "max_batch_size",
         ):  # fmt: skip
             self._check(name, kinds=(int,), low=1)
         self._check("batch_timeout_ms", kinds=(int, float), low=0)

@@ -138,6 +138,8 @@ async def _post(
 
 def _predict(core: Core, found: re.Match, body: bytes) -> Response:
     asked = json_bodies.predict_body(body)
+    if asked.is_row:
+        core.check_rows(len(asked.values))
     servable = _target(found).servable(core)
     name = asked.signature_name or DEFAULT
     signature = servable.signature(
