@@ -10,6 +10,8 @@ from grpc import StatusCode
 from tensorflow_serving.apis import predict_pb2
 
 from tests.serve.conftest import running
+from tfhier.serve.core import Core
+from tfhier.serve.status import StatusError
 
 CLIP = {"inputs": [[1, 2, 3, 4]]}
 MAX_ROWS = 5
@@ -82,3 +84,54 @@ def test_numbers_of_one_axis_may_be_one_waveform(small):
     # Listed as rows they are rows.
     status, answer = small.post({"signature_name": "wait", "instances": [0.0] * 6})
     assert (status, "6 rows" in answer["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 20_000, "\N{HONEYBEE}" * 20_000, "\n%" * 20_000]
+)
+def test_messages_do_not_repeat_long_names(small, name):
+    code, said = refusal(small, request(name, x=np.zeros(1)))
+    assert code == StatusCode.FAILED_PRECONDITION
+    body = {"signature_name": name, "inputs": [1]}
+    status, answer = small.post(body)
+    assert status == 400
+    for message in (said, answer["error"]):
+        assert 900 < len(message.encode()) <= 1_000
+        assert name[:100] in message
+        assert message.endswith("...")
+
+
+def test_messages_are_cut_at_a_thousand_bytes_of_whole_characters():
+    for message, expected in (
+        ("a" * 1_000, "a" * 1_000),
+        ("a" * 1_001, "a" * 997 + "..."),
+        ("\N{HONEYBEE}" * 251, "\N{HONEYBEE}" * 249 + "..."),
+        ("\ud800", "\\ud800"),
+    ):
+        error = StatusError(StatusCode.INTERNAL, message)
+        assert error.message == str(error) == expected
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("an odd\nthing"), MemoryError(), RuntimeError("x" * 5_000)]
+)
+def test_what_nobody_foresaw_is_one_line_and_an_internal_error(
+    small, monkeypatch, capsys, error
+):
+    def stumble(*args, **kwargs):
+        raise error
+
+    expected = "The server met a fault of its own; its log says more."
+    with monkeypatch.context() as patch:
+        patch.setattr(Core, "predict", stumble)
+        asked = request("", waveform=np.zeros((1, 4), np.float32))
+        assert refusal(small, asked) == (StatusCode.INTERNAL, expected)
+        assert small.post(CLIP) == (500, {"error": expected})
+    said, complaints = capsys.readouterr()
+    assert complaints == ""
+    for line in said.splitlines():
+        assert line.startswith(f"fault    {type(error).__name__}: ")
+        assert "(test_attacks.py:" in line
+        assert len(line) < 1_100
+    assert len(said.splitlines()) == 2
+    assert small.post(CLIP)[0] == 200

@@ -16,7 +16,7 @@ from tfhier.serve.core import Core
 from tfhier.serve.models import Servable
 from tfhier.serve.proto_tensors import from_proto, to_proto
 from tfhier.serve.signatures import DEFAULT
-from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.status import StatusError, fault, invalid
 
 
 def add_services(server: grpc.Server, core: Core) -> None:
@@ -30,14 +30,18 @@ def add_services(server: grpc.Server, core: Core) -> None:
 
 
 def _answering(method: Callable) -> Callable:
-    """Turn the StatusError of a method into the status of its call."""
+    """Turn the errors of a method into the status of its call."""
 
     @functools.wraps(method)
     def answer(self, request: object, context: grpc.ServicerContext) -> object:
         try:
             return method(self, request)
         except StatusError as error:
-            context.abort(error.code, error.message)
+            refusal = error
+        # One request must never end the others, whatever it stumbled upon.
+        except Exception as error:
+            refusal = fault(error)
+        context.abort(refusal.code, refusal.message)
 
     return answer
 

@@ -26,7 +26,7 @@ from tfhier.serve import json_answers, json_bodies, json_tensors
 from tfhier.serve.core import Core
 from tfhier.serve.models import Servable
 from tfhier.serve.signatures import DEFAULT
-from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.status import StatusError, fault, invalid
 
 _MODEL = (
     r"/v1/models/(?P<name>[^/:]+)"
@@ -56,6 +56,9 @@ def application(core: Core, executor: Executor) -> Starlette:
             return _error(error.message, error.http_status)
         except ClientDisconnect:
             return _error("The client is gone.", 499)  # nobody will read it
+        # One request must never end the others, whatever it stumbled upon.
+        except Exception as error:
+            return _error(fault(error).message, 500)
 
     async def healthz(request: Request) -> Response:
         return _json({"status": "alive"})
@@ -71,7 +74,7 @@ def application(core: Core, executor: Executor) -> Starlette:
             Route("/readyz", readyz),
             Route("/{path:path}", model, methods=_METHODS),
         ],
-        exception_handlers={HTTPException: _on_http_error, Exception: _on_fault},
+        exception_handlers={HTTPException: _on_http_error},
     )
 
 
@@ -264,8 +267,3 @@ def _error(message: str, status: int, headers: dict | None = None) -> Response:
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     return _error(error.detail, error.status_code, error.headers)
-
-
-async def _on_fault(request: Request, error: Exception) -> Response:
-    # The exception itself goes on to uvicorn, which logs it.
-    return _error("The server met a fault of its own; its log says more.", 500)
