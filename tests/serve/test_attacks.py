@@ -1,6 +1,13 @@
 """Requests that are meant to do harm: each is refused, and the server goes on."""
 
+import asyncio
+import contextlib
+import json
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -10,8 +17,10 @@ from grpc import StatusCode
 from tensorflow_serving.apis import predict_pb2
 
 from tests.serve.conftest import running
+from tfhier.serve import json_bodies
 from tfhier.serve.core import Core
 from tfhier.serve.status import StatusError
+from tfhier.serve.uploads import Budget, Upload
 
 CLIP = {"inputs": [[1, 2, 3, 4]]}
 MAX_ROWS = 5
@@ -135,3 +144,113 @@ def test_what_nobody_foresaw_is_one_line_and_an_internal_error(
         assert len(line) < 1_100
     assert len(said.splitlines()) == 2
     assert small.post(CLIP)[0] == 200
+
+
+@contextlib.contextmanager
+def sending(clients, parts: list[bytes]):
+    """Connections that have sent some bytes each."""
+    host, port = clients.rest_address.rsplit(":", 1)
+    with contextlib.ExitStack() as ending:
+        found = []
+        for part in parts:
+            connection = socket.create_connection((host, int(port)), timeout=20)
+            found.append(ending.enter_context(connection))
+            connection.sendall(part)
+        yield found
+
+
+def head(length: int) -> bytes:
+    return (
+        "POST /v1/models/tags:predict HTTP/1.1\r\nHost: a\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def answer_of(connection: socket.socket) -> tuple[int, dict]:
+    """Return status and JSON of the one answer that a connection brings."""
+    content = b""
+    while not content.endswith(b"}"):
+        part = connection.recv(1 << 16)
+        assert part, content
+        content += part
+    return int(content.split()[1]), json.loads(content.partition(b"\r\n\r\n")[2])
+
+
+def test_half_sent_bodies_shut_nobody_out(base):
+    options = {"max_in_flight": 2, "body_seconds": 1.0}
+    with running({"tags": base}, **options) as clients:
+        before = time.monotonic()
+        with sending(clients, [head(99) + b"{"] * 5) as connections:
+            time.sleep(0.2)  # they are being read
+            assert clients.post(CLIP)[0] == 200
+            assert time.monotonic() - before < 0.9
+            for connection in connections:
+                assert answer_of(connection) == (
+                    408, {"error": "The body did not arrive within 1 s."}
+                )  # fmt: skip
+        assert 0.9 < time.monotonic() - before < 5
+
+
+def test_the_bytes_of_all_bodies_are_bounded_and_given_back(base):
+    limit = 50_000
+    options = {"max_request_bytes": limit, "body_seconds": 1.5}
+    with running({"tags": base}, **options) as clients:
+        almost = head(limit) + b" " * (limit - 1)
+        with sending(clients, [almost] * 8) as connections:
+            time.sleep(0.5)  # all of it is read
+            status, answer = clients.post(CLIP)
+            assert status == 503
+            assert "399992 bytes of other requests, and 400000 are" in answer["error"]
+            assert clients.ask("GET", "/readyz")[0] == 200
+            connections[0].sendall(b" ")
+            assert answer_of(connections[0])[0] == 400
+            assert clients.post(CLIP)[0] == 200
+            assert answer_of(connections[1])[0] == 408
+        # And by those whose client is gone or who were refused.
+        for _ in range(20):
+            with sending(clients, [almost]):
+                pass
+            clients.post(b" " * (limit + 1))
+        assert clients.post(CLIP)[0] == 200
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_body_gives_back_exactly_what_it_took(is_short):
+    budget = Budget(10)
+    parts = [b"abc", b"def"] if is_short else [b"abc", b"defghi", b"xyz"]
+
+    async def receive():
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    request = SimpleNamespace(headers={}, receive=receive)
+    upload = Upload(request, budget, max_bytes=100, seconds=5)
+    if is_short:
+        asyncio.run(upload.read())
+        assert (upload.content(), budget.taken) == (b"abcdef", 6)
+    else:
+        with pytest.raises(StatusError, match="9 bytes of other .* 10 are") as found:
+            asyncio.run(upload.read())
+        assert (found.value.http_status, budget.taken) == (503, 9)
+    upload.forget()
+    upload.forget()
+    assert budget.taken == 0
+
+
+def test_no_more_bodies_are_parsed_than_threads(base, monkeypatch):
+    lock, now, most = threading.Lock(), [], []
+    parse = json_bodies.predict_body
+
+    def slow(body):
+        with lock:
+            now.append(1)
+            most.append(len(now))
+        time.sleep(0.05)
+        with lock:
+            now.pop()
+        return parse(body)
+
+    monkeypatch.setattr(json_bodies, "predict_body", slow)
+    with running({"tags": base}, num_threads=2) as clients, ThreadPoolExecutor(8) as it:
+        statuses = [each[0] for each in it.map(clients.post, [CLIP] * 8)]
+    assert statuses == [200] * 8
+    assert max(most) == 2

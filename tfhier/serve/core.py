@@ -1,5 +1,6 @@
 """What both doors share: models, the gate, and how a prediction is made."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,15 +29,17 @@ class Core:
         models: Models.
         gate: Gate.
         compute: Function of a signature and arrays by name that returns arrays by name.
-        max_request_bytes: int.
-        max_rows: int.
+        options: Options.
+        reading: Semaphore. Held while JSON is read or written, by as many threads as
+            may compute. Not the one of computing: who waits for a free thread would
+            keep others from joining the batch that waits for it too.
     """
 
     models: Models
     gate: Gate
     compute: Callable[[Signature, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-    max_request_bytes: int
-    max_rows: int
+    options: Options
+    reading: threading.Semaphore
 
     @classmethod
     def of(cls, models: Models, options: Options) -> "Core":
@@ -48,7 +51,8 @@ class Core:
             timeout_seconds=options.batch_timeout_ms / 1_000,
         )
         gate = Gate(options.max_in_flight)
-        return cls(models, gate, compute, options.max_request_bytes, options.max_rows)
+        reading = threading.Semaphore(options.num_threads)
+        return cls(models, gate, compute, options, reading)
 
     def predict(
         self,
@@ -82,10 +86,10 @@ class Core:
         Raises:
             StatusError: INVALID_ARGUMENT.
         """
-        if num_rows > self.max_rows:
+        if num_rows > self.options.max_rows:
             raise invalid(
-                f"The request has {num_rows} rows, and {self.max_rows} are the limit. "
-                "Send several requests, or start the server with a higher limit."
+                f"The request has {num_rows} rows, and {self.options.max_rows} are the "
+                "limit. Send several requests, or start the server with a higher limit."
             )
 
 

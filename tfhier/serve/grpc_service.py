@@ -63,8 +63,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     f'Serving signature key "{name}" not found.',
                 ),
             )
+            max_bytes = self._core.options.max_request_bytes
             inputs = {
-                key: from_proto(key, proto, max_bytes=self._core.max_request_bytes)
+                key: from_proto(key, proto, max_bytes=max_bytes)
                 for key, proto in request.inputs.items()
             }
             outputs = self._core.predict(

@@ -23,12 +23,15 @@ class Options:
             waveform.
         max_in_flight: int > 0. Requests of both protocols that are worked on or wait;
             further ones are refused at once.
-        num_threads: int > 0. Computations that run at the same time.
+        num_threads: int > 0. Computations that run at the same time, and bodies of
+            REST that are read.
         batching: bool. Whether requests are joined whose inputs differ in the size of
             axis 0 alone. They are never padded.
         max_batch_size: int > 0. Rows along axis 0 of a joined request at most.
         batch_timeout_ms: float >= 0. How long the first request of a batch waits for
             others, in milliseconds.
+        body_seconds: float > 0. How long the body of a REST request may take to come,
+            and before it its head.
         poll_seconds: float > 0. Between two looks for new versions of the models.
         shutdown_seconds: float > 0. How long requests in flight may take when the
             server is told to stop.
@@ -47,6 +50,7 @@ class Options:
     batching: bool = False
     max_batch_size: int = 32
     batch_timeout_ms: float = 5.0
+    body_seconds: float = 10.0
     poll_seconds: float = 2.0
     shutdown_seconds: float = 10.0
 
@@ -63,7 +67,7 @@ class Options:
         ):  # fmt: skip
             self._check(name, kinds=(int,), low=1)
         self._check("batch_timeout_ms", kinds=(int, float), low=0)
-        for name in ("poll_seconds", "shutdown_seconds"):
+        for name in ("body_seconds", "poll_seconds", "shutdown_seconds"):
             self._check(name, kinds=(int, float), low=0.01)
 
     def _check(

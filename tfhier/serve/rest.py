@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import json
 import re
-import zlib
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from grpc import StatusCode
+import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -25,8 +24,9 @@ from tfhier.serve import core as shared
 from tfhier.serve import json_answers, json_bodies, json_tensors
 from tfhier.serve.core import Core
 from tfhier.serve.models import Servable
-from tfhier.serve.signatures import DEFAULT
+from tfhier.serve.signatures import DEFAULT, Signature
 from tfhier.serve.status import StatusError, fault, invalid
+from tfhier.serve.uploads import Budget, Upload
 
 _MODEL = (
     r"/v1/models/(?P<name>[^/:]+)"
@@ -35,8 +35,7 @@ _MODEL = (
 _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I)
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.I)
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_BODY_SECONDS = 30.0  # a client that sends slower holds a place for nothing
-_DRAIN_SECONDS = 5.0
+_LONGEST_BODIES = 8  # as many are held at once
 _HIGHEST_VERSION = 2**63 - 1
 
 
@@ -49,9 +48,17 @@ def application(core: Core, executor: Executor) -> Starlette:
             places, requests wait in it.
     """
 
+    budget = Budget(_LONGEST_BODIES * core.options.max_request_bytes)
+
     async def model(request: Request) -> Response:
+        upload = Upload(
+            request,
+            budget,
+            max_bytes=core.options.max_request_bytes,
+            seconds=core.options.body_seconds,
+        )
         try:
-            return await _answer(core, executor, request)
+            return await _answer(core, executor, request, upload)
         except StatusError as error:
             return _error(error.message, error.http_status)
         except ClientDisconnect:
@@ -90,13 +97,15 @@ class _Target:
         return core.models.find(self.name, version=self.version, label=self.label)
 
 
-async def _answer(core: Core, executor: Executor, request: Request) -> Response:
+async def _answer(
+    core: Core, executor: Executor, request: Request, upload: Upload
+) -> Response:
     path, method = request.scope["path"], request.method
     malformed = f"Malformed request: {method} {path}"
     if found := _PREDICT.fullmatch(path):
         if method != "POST":
             return _error(malformed, 405, {"Allow": "POST"})
-        return await _post(core, executor, request, found)
+        return await _post(core, executor, upload, found)
     if found := _STATUS.fullmatch(path):
         if method not in ("GET", "HEAD"):
             return _error(malformed, 405, {"Allow": "GET"})
@@ -120,17 +129,18 @@ def _look(core: Core, target: _Target, *, wants_metadata: bool) -> Response:
 
 
 async def _post(
-    core: Core, executor: Executor, request: Request, found: re.Match
+    core: Core, executor: Executor, upload: Upload, found: re.Match
 ) -> Response:
     work = _predict if found["method"].lower() == "predict" else _refuse
-    upload = _Upload(request, core.max_request_bytes)
     try:
-        with contextlib.ExitStack() as place:
-            place.enter_context(core.gate.place())
-            body = await upload.read()
-            future = executor.submit(work, core, found, body)
+        with contextlib.ExitStack() as held:
+            held.callback(upload.forget)
+            await upload.read()
+            # Only now: who sends slowly must not shut the others out.
+            held.enter_context(core.gate.place())
+            future = executor.submit(work, core, found, upload)
             # The place is taken until the work is done, whoever still waits for it.
-            kept = place.pop_all()
+            kept = held.pop_all()
             future.add_done_callback(lambda future: kept.close())
         return await asyncio.wrap_future(future)
     except StatusError:
@@ -139,8 +149,19 @@ async def _post(
         raise
 
 
-def _predict(core: Core, found: re.Match, body: bytes) -> Response:
-    asked = json_bodies.predict_body(body)
+def _predict(core: Core, found: re.Match, upload: Upload) -> Response:
+    with core.reading:
+        signature, inputs, is_row = _read(core, found, upload)
+    outputs = core.predict(signature, inputs)
+    with core.reading:
+        return _text(json_answers.to_json(outputs, is_row=is_row))
+
+
+def _read(
+    core: Core, found: re.Match, upload: Upload
+) -> tuple[Signature, dict[str, np.ndarray], bool]:
+    """Return what a body asks for, and whether as rows."""
+    asked = json_bodies.predict_body(upload.content())
     if asked.is_row:
         core.check_rows(len(asked.values))
     servable = _target(found).servable(core)
@@ -149,15 +170,13 @@ def _predict(core: Core, found: re.Match, body: bytes) -> Response:
         name,
         missing=invalid(f'Serving signature name: "{name}" not found in signature def'),
     )
-    inputs = json_tensors.inputs_of(asked, signature)
-    outputs = core.predict(signature, inputs)
-    return _text(json_answers.to_json(outputs, is_row=asked.is_row))
+    return signature, json_tensors.inputs_of(asked, signature), asked.is_row
 
 
-def _refuse(core: Core, found: re.Match, body: bytes) -> Response:
+def _refuse(core: Core, found: re.Match, upload: Upload) -> Response:
     """Answer classify and regress, which need signatures of the first TensorFlow."""
-    content = json_bodies.parse(body)
-    name = content.get("signature_name", "")
+    with core.reading:
+        name = json_bodies.parse(upload.content()).get("signature_name", "")
     raise shared.refuse_examples(
         _target(found).servable(core), name, found["method"].lower()
     )
@@ -168,89 +187,6 @@ def _target(found: re.Match) -> _Target:
     if text and int(text) > _HIGHEST_VERSION:
         raise invalid(f"Failed to convert version: {text} to numeric.")
     return _Target(found["name"], int(text) if text else None, found["label"] or "")
-
-
-class _Upload:
-    """The body of a request, read within a limit of bytes and of time."""
-
-    def __init__(self, request: Request, max_bytes: int):
-        self._request = request
-        self._max_bytes = max_bytes
-        self._is_read = False
-
-    async def read(self) -> bytes:
-        """Return the body, unpacked if it came as gzip.
-
-        Raises:
-            StatusError: It is too long, too slow, or packed otherwise.
-        """
-        declared = self._request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            raise self._too_long()
-        parts, size = [], 0
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                while not self._is_read:
-                    part = await self._next()
-                    size += len(part)
-                    if size > self._max_bytes:
-                        raise self._too_long()
-                    parts.append(part)
-        except TimeoutError:
-            raise StatusError(
-                StatusCode.DEADLINE_EXCEEDED,
-                f"The body did not arrive within {_BODY_SECONDS:g} s.",
-                http_status=408,
-            ) from None
-        return self._unpacked(b"".join(parts))
-
-    async def drain(self) -> None:
-        """Take what is still to come and forget it, for a few seconds."""
-        if self._request.headers.get("expect"):
-            return  # the client waits for a word before it sends
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while not self._is_read:
-                    await self._next()
-        except (TimeoutError, ClientDisconnect):
-            return
-
-    async def _next(self) -> bytes:
-        message = await self._request.receive()
-        if message["type"] == "http.disconnect":
-            self._is_read = True
-            raise ClientDisconnect
-        self._is_read = not message.get("more_body", False)
-        return message.get("body", b"")
-
-    def _unpacked(self, body: bytes) -> bytes:
-        encoding = self._request.headers.get("content-encoding", "identity").lower()
-        if encoding == "identity":
-            return body
-        if encoding != "gzip":
-            raise StatusError(
-                StatusCode.INVALID_ARGUMENT,
-                f"Bodies are plain or packed by gzip. Received: {encoding}",
-                http_status=415,
-            )
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        try:
-            content = unpacker.decompress(body, self._max_bytes)
-        except zlib.error as error:
-            raise invalid(f"The body is no gzip ({error}).") from None
-        if unpacker.unconsumed_tail:
-            raise self._too_long()
-        if not unpacker.eof:
-            raise invalid("The body ends in the middle of its gzip.")
-        return content
-
-    def _too_long(self) -> StatusError:
-        return StatusError(
-            StatusCode.RESOURCE_EXHAUSTED,
-            f"The body is longer than {self._max_bytes} bytes, which is the limit. "
-            "Send fewer or shorter clips, or start the server with a higher limit.",
-            http_status=413,
-        )
 
 
 def _text(text: str, status: int = 200, headers: dict | None = None) -> Response:
