@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import resource
 import socket
 import threading
 import time
@@ -17,7 +19,8 @@ from grpc import StatusCode
 from tensorflow_serving.apis import predict_pb2
 
 from tests.serve.conftest import running
-from tfhier.serve import json_bodies
+from tfhier.serve import connections, json_bodies
+from tfhier.serve.connections import Complaints
 from tfhier.serve.core import Core
 from tfhier.serve.status import StatusError
 from tfhier.serve.uploads import Budget, Upload
@@ -254,3 +257,94 @@ def test_no_more_bodies_are_parsed_than_threads(base, monkeypatch):
         statuses = [each[0] for each in it.map(clients.post, [CLIP] * 8)]
     assert statuses == [200] * 8
     assert max(most) == 2
+
+
+def seconds_until_closed(connection: socket.socket) -> float:
+    """Return how long a connection lives on, and forget what it brings."""
+    before = time.monotonic()
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(1 << 16):
+            pass
+    return time.monotonic() - before
+
+
+def test_connections_that_ask_for_nothing_are_closed(base):
+    whole = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    with running({"tags": base}, body_seconds=0.6) as clients:
+        with sending(clients, [b"", b"GET /heal", whole]) as silent:
+            assert answer_of(silent[2])[0] == 200
+            silent[2].sendall(b"G")
+            assert 0.3 < seconds_until_closed(silent[0]) < 2
+            assert seconds_until_closed(silent[1]) < 0.5
+            assert seconds_until_closed(silent[2]) < 0.5
+        with sending(clients, [b"GET /"]) as (slow,):
+            for _ in range(3):  # byte by byte is no better
+                time.sleep(0.15)
+                slow.sendall(b"x")
+            assert seconds_until_closed(slow) < 0.4
+        # Who asks in time stays, also for longer than that.
+        with sending(clients, [b""]) as (connection,):
+            for _ in range(4):
+                connection.sendall(whole[:9])
+                time.sleep(0.3)
+                connection.sendall(whole[9:])
+                assert answer_of(connection) == (200, {"status": "alive"})
+        assert clients.post({"signature_name": "wait", "inputs": [1.0]})[0] == 200
+
+
+def test_silent_connections_of_grpc_are_closed(base):
+    with running({"tags": base}, body_seconds=0.6) as clients:
+        host, port = clients.grpc_address.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            assert seconds_until_closed(connection) < 5
+        asked = request("wait", seconds=np.float32([1.0]))
+        clients.predictions.Predict(asked, timeout=20)
+
+
+def test_connections_beyond_the_limit_are_told_so(base, monkeypatch):
+    monkeypatch.setattr(connections, "most", lambda: 3)
+    with running({"tags": base}) as clients:
+        with sending(clients, [b""] * 4) as found:
+            status, answer = answer_of(found[3])
+            assert (status, answer["error"][:37]) == (
+                503, "The server has too many connections. "
+            )  # fmt: skip
+            assert seconds_until_closed(found[3]) < 1
+            with pytest.raises(TimeoutError):
+                found[2].settimeout(0.1)
+                found[2].recv(1)
+        end = time.monotonic() + 5
+        while clients.ask("GET", "/healthz")[0] != 200:
+            assert time.monotonic() < end, "the connections are never given back"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(1024, 512), (1, 1), (resource.RLIM_INFINITY, 2**63 - 1)],
+)
+def test_half_of_the_files_are_for_connections(monkeypatch, limit, expected):
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (limit, limit))
+    assert connections.most() == expected
+
+
+def test_too_few_files_are_told_once_a_minute(monkeypatch, capsys, caplog):
+    async def complain(*numbers: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(Complaints())
+        for now in (1_000, 1_001, 1_059, 1_061):
+            monkeypatch.setattr(loop, "time", lambda now=now: now)
+            for number in numbers:
+                error = OSError(number, "so it is")
+                loop.call_exception_handler({"message": "of any", "exception": error})
+        monkeypatch.undo()
+
+    asyncio.run(complain(errno.EMFILE, errno.ENFILE))
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:47] for line in said] == [
+        "full     connections have to wait (so it is). Ra"[:47]
+    ] * 2
+    assert not caplog.records
+    # Everything else is the loop's own.
+    asyncio.run(complain(errno.EPIPE))
+    assert capsys.readouterr().out == ""
+    assert [record.getMessage()[:6] for record in caplog.records] == ["of any"] * 4

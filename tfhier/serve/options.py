@@ -31,7 +31,7 @@ class Options:
         batch_timeout_ms: float >= 0. How long the first request of a batch waits for
             others, in milliseconds.
         body_seconds: float > 0. How long the body of a REST request may take to come,
-            and before it its head.
+            and before it its head; also, how long the first words of a gRPC client.
         poll_seconds: float > 0. Between two looks for new versions of the models.
         shutdown_seconds: float > 0. How long requests in flight may take when the
             server is told to stop.
