@@ -22,8 +22,9 @@ from tests.export import models
 from tfhier import members
 from tfhier.engines import server
 from tfhier.errors import InputError
-from tfhier.export import exporting, wav
+from tfhier.export import exporting
 from tfhier.files import write_json
+from tfhier.graph_audio import wav
 from tfhier.taxonomy import Taxonomy
 
 ROOT = Path(__file__).parents[1]

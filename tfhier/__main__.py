@@ -179,6 +179,11 @@ def _add_serve(serving: argparse.ArgumentParser) -> None:
         "--max-in-flight", type=int, default=64, help="requests; more are refused"
     )
     serving.add_argument("--threads", type=int, default=4, help="requests at a time")
+    serving.add_argument(
+        "--log-requests",
+        action="store_true",
+        help="say every request, not refusals only",
+    )
 
 
 def _count(text: str) -> int:
@@ -345,6 +350,7 @@ def serve_models(args: argparse.Namespace) -> None:
             max_request_bytes=args.max_request_mb << 20,
             max_in_flight=args.max_in_flight,
             num_threads=args.threads,
+            log_requests=args.log_requests,
             batching=args.batching,
             max_batch_size=args.max_batch_size,
             batch_timeout_ms=args.batch_timeout_ms,

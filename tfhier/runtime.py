@@ -10,6 +10,7 @@ What sample rate a model needs and how much sound it takes at a time is in its c
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ class LoadedTagger:
     """
 
     def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
-        self.path = path
+        # A URL's password is nothing to be repeated in messages.
+        self.path = _without_password(path)
         self._file = _find(path)
         self._engine = _open(path, self._file)
         self.contract = self._engine.contract
@@ -298,6 +300,13 @@ class LoadedTagger:
         padded = np.zeros(length + hops * hop, np.float32)
         padded[: len(waveform)] = waveform
         return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+
+
+def _without_password(path: str | Path) -> str | Path:
+    """Return a URL as messages may repeat it; a path as it is."""
+    if isinstance(path, Path):
+        return path
+    return re.sub("^(https?:)//[^/]*@", r"\1//", path)
 
 
 def _find(path: str | Path) -> Path | None:

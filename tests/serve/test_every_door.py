@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tensorflow_serving.apis import predict_pb2
 import tfhier
 from tests.export import models
 from tests.serve.conftest import running
+from tests.serve.test_versions import wait_until
 from tfhier import audio
 from tfhier.errors import InputError
 from tfhier.export import exporting
@@ -110,6 +112,30 @@ def test_the_client_of_this_library_has_embedding_and_contract(tagger, served):
     assert other.tag(CLIPS["loud"], sample_rate=RATE).keys() == {"zebra", "animal"}
     with pytest.raises(InputError, match="golden clip of http.* is in its files"):
         other.selftest()
+
+
+def test_a_client_asks_only_the_version_whose_labels_it_knows(tagger, tmp_path):
+    base = tmp_path / "zoo"
+    shutil.copytree(tagger.path.parent / "serving", base)
+    clip = {"clip": CLIPS["loud"], "sample_rate": RATE}
+    with running({"zoo": base}, poll_seconds=0.05) as clients:
+        url = f"http://{clients.rest_address}/v1/models/zoo"
+        client = tfhier.load(url)
+        before = client.scores(**clip)
+        shutil.copytree(base / "1", base / ".2")
+        (base / ".2").rename(base / "2")
+        wait_until(lambda: clients.ask("GET", "/v1/models/zoo/versions/2")[0] == 200)
+        wait_until(
+            lambda: (
+                clients.ask("GET", "/v1/models/zoo/metadata")[1]["model_spec"][
+                    "version"
+                ]
+                == "2"
+            )
+        )
+        with pytest.raises(InputError, match="Another version may be served now"):
+            client.scores(**clip)
+        check(tfhier.load(url).scores(**clip), before)
 
 
 @pytest.mark.parametrize(

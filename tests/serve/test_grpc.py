@@ -182,7 +182,8 @@ def test_answers_may_be_longer_than_requests(base):
     """Ten thousand rows of strings come back longer than they went in."""
     asked = request("contract", anything=tf.make_tensor_proto(["ab"] * 10_000))
     size = asked.ByteSize() + 100
-    with running({"tags": base}, max_request_bytes=size) as clients:
+    options = {"max_request_bytes": size, "max_rows": 10_000}
+    with running({"tags": base}, **options) as clients:
         answer = clients.predictions.Predict(asked, timeout=SECONDS)
     assert answer.ByteSize() > size
     assert answer.outputs["contract"].string_val[-1] == b"{}: ab"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.serve import saved_models
 from tests.serve.conftest import LIMIT, running
-from tfhier.serve import rest
+from tfhier.serve import Options, rest
 from tfhier.serve.gate import Gate
 
 CLIPS = [[0.5, -0.25, 0.125, 1.0], [1.0, 2.0, 3.0, 4.5]]
@@ -260,7 +260,8 @@ def test_readiness_is_of_the_models_and_of_the_server(is_ready, is_closed, expec
     gate = Gate(1)
     if is_closed:
         gate.close()
-    core = SimpleNamespace(gate=gate, models=SimpleNamespace(is_ready=lambda: is_ready))
+    models = SimpleNamespace(is_ready=lambda: is_ready)
+    core = SimpleNamespace(gate=gate, models=models, options=Options())
     sent = []
 
     async def send(message):

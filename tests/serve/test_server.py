@@ -282,6 +282,7 @@ def test_no_thread_is_left_behind(base):
         ("rest_port", 70_000, "a whole number from 0 to 65535. Received: 70000"),
         ("grpc_port", "8500", "Received: '8500'"),
         ("max_in_flight", 0, "from 1 to"),
+        ("max_rows", 0, "max_rows is a whole number from 1 to"),
         ("max_batch_size", 1.5, "a whole number"),
         ("num_threads", True, "Received: True"),
         ("poll_seconds", 0, "a number from 0.01"),

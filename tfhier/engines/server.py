@@ -50,6 +50,9 @@ class ServerEngine:
             )
         self._url = found["scheme"] + found["place"]
         self._authorization = _authorization(found["user"])
+        # A later version may name its scores otherwise than the contract that is read
+        # now: only the version that is there is ever asked.
+        self._url += self._version()
         outputs = self._ask("contract", json.dumps([""]))
         try:
             self.contract = Contract.from_json(outputs[0])
@@ -78,17 +81,35 @@ class ServerEngine:
         except (ValueError, TypeError, LookupError) as error:
             raise self._strange(error) from None
 
-    def _ask(self, signature: str, inputs: str) -> dict | list:
-        """Return what a signature answers: columns by name, or the only one."""
-        body = f'{{"signature_name": "{signature}", "inputs": {inputs}}}'
+    def _version(self) -> str:
+        """Return the end of the address of the version in use, "" if it is not told."""
+        if "/versions/" in self._url:
+            return ""
+        request = self._request("/metadata", None)
+        # Whoever cannot tell its version, or is no such server, is asked for answers.
+        with contextlib.suppress(
+            OSError, http.client.HTTPException, ValueError, LookupError, TypeError
+        ):
+            with urllib.request.urlopen(request, timeout=_SECONDS) as reply:
+                version = json.load(reply)["model_spec"]["version"]
+            return f"/versions/{int(version)}"
+        return ""
+
+    def _request(self, end: str, body: str | None) -> urllib.request.Request:
         request = urllib.request.Request(
-            f"{self._url}:predict",
-            data=body.encode(),
+            self._url + end,
+            data=None if body is None else body.encode(),
             headers={"Content-Type": "application/json"},
         )
         if self._authorization:
             # Not for another server that this one might send us to.
             request.add_unredirected_header("Authorization", self._authorization)
+        return request
+
+    def _ask(self, signature: str, inputs: str) -> dict | list:
+        """Return what a signature answers: columns by name, or the only one."""
+        body = f'{{"signature_name": "{signature}", "inputs": {inputs}}}'
+        request = self._request(":predict", body)
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as reply:
                 return json.load(reply)["outputs"]
@@ -96,6 +117,8 @@ class ServerEngine:
             hint = ""
             if error.code == http.HTTPStatus.UNAUTHORIZED:
                 hint = f" Give http://USER:PASSWORD@HOST/... or set {TOKEN}."
+            elif error.code == http.HTTPStatus.NOT_FOUND and "/versions/" in self._url:
+                hint = " Another version may be served now: load the model again."
             raise InputError(
                 f"The server at {self._url} refused ({error.code}): {_said(error)}"
                 + hint

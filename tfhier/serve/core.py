@@ -1,5 +1,6 @@
 """What both doors share: models, the gate, and how a prediction is made."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -29,14 +30,18 @@ class Core:
         models: Models.
         gate: Gate.
         compute: Function of a signature and arrays by name that returns arrays by name.
-        max_request_bytes: int.
+        options: Options.
+        reading: Semaphore. Held while JSON is read or written, by as many threads as
+            may compute. Not the one of computing: who waits for a free thread would
+            keep others from joining the batch that waits for it too.
         watch: Watch.
     """
 
     models: Models
     gate: Gate
     compute: Callable[[Signature, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-    max_request_bytes: int
+    options: Options
+    reading: threading.Semaphore
     watch: Watch
 
     @classmethod
@@ -49,8 +54,9 @@ class Core:
             timeout_seconds=options.batch_timeout_ms / 1_000,
         )
         gate = Gate(options.max_in_flight)
+        reading = threading.Semaphore(options.num_threads)
         watch = Watch(logs_all=options.log_requests)
-        return cls(models, gate, compute, options.max_request_bytes, watch)
+        return cls(models, gate, compute, options, reading, watch)
 
     def find(
         self, asked: Asked, name: str, *, version: int | None, label: str
@@ -77,12 +83,28 @@ class Core:
             output_filter: Names of the wanted outputs; all of them for none.
 
         Raises:
-            StatusError: Inputs or filter do not fit, or the graph refuses the inputs.
+            StatusError: Inputs or filter do not fit, there are too many rows, or the
+                graph refuses the inputs.
         """
         wanted = list(output_filter or ())
         signatures.check(signature, inputs)
+        for array in inputs.values():
+            if array.ndim > 1 or (array.ndim == 1 and array.dtype == object):
+                self.check_rows(len(array))
         signatures.check_filter(signature, wanted)
         return signatures.choose(signature, self.compute(signature, inputs), wanted)
+
+    def check_rows(self, num_rows: int) -> None:
+        """Refuse a request of too many rows.
+
+        Raises:
+            StatusError: INVALID_ARGUMENT.
+        """
+        if num_rows > self.options.max_rows:
+            raise invalid(
+                f"The request has {num_rows} rows, and {self.options.max_rows} are the "
+                "limit. Send several requests, or start the server with a higher limit."
+            )
 
 
 def refuse_examples(

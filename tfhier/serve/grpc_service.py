@@ -16,7 +16,7 @@ from tfhier.serve.core import Core
 from tfhier.serve.models import LoadedVersion
 from tfhier.serve.proto_tensors import from_proto, to_proto
 from tfhier.serve.signatures import DEFAULT
-from tfhier.serve.status import StatusError, invalid
+from tfhier.serve.status import StatusError, fault, invalid
 from tfhier.serve.watch import Asked
 
 
@@ -31,7 +31,7 @@ def add_services(server: grpc.Server, core: Core) -> None:
 
 
 def _answering(called: str = "") -> Callable:
-    """Watch a method, and turn its StatusError into the status of its call.
+    """Watch a method, and turn its errors into the status of its call.
 
     Args:
         called: str. The method's name among the figures; "" if it computes nothing.
@@ -44,7 +44,11 @@ def _answering(called: str = "") -> Callable:
                 with self._core.watch.request(Asked("gRPC", called)) as asked:
                     return method(self, request, asked)
             except StatusError as error:
-                context.abort(error.code, error.message)
+                refusal = error
+            # One request must never end the others, whatever it stumbled upon.
+            except Exception as error:
+                refusal = fault(error)
+            context.abort(refusal.code, refusal.message)
 
         return answer
 
@@ -69,8 +73,9 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 ),
             )
             asked.signature = name
+            max_bytes = self._core.options.max_request_bytes
             inputs = {
-                key: from_proto(key, proto, max_bytes=self._core.max_request_bytes)
+                key: from_proto(key, proto, max_bytes=max_bytes)
                 for key, proto in request.inputs.items()
             }
             outputs = self._core.predict(

@@ -18,14 +18,20 @@ class Options:
         grpc_port: int in [0, 65535]. Of gRPC; 0 as above.
         max_request_bytes: int > 0. Longest body or message that is accepted, and the
             largest tensor that one may declare.
+        max_rows: int > 0. Rows of a request: what REST's "instances" lists, and the
+            size of axis 0 of every input, but for numbers of one axis, which may be one
+            waveform.
         max_in_flight: int > 0. Requests of both protocols that are worked on or wait;
             further ones are refused at once.
-        num_threads: int > 0. Computations that run at the same time.
+        num_threads: int > 0. Computations that run at the same time, and bodies of
+            REST that are read.
         batching: bool. Whether requests are joined whose inputs differ in the size of
             axis 0 alone. They are never padded.
         max_batch_size: int > 0. Rows along axis 0 of a joined request at most.
         batch_timeout_ms: float >= 0. How long the first request of a batch waits for
             others, in milliseconds.
+        body_seconds: float > 0. How long the body of a REST request may take to come,
+            and before it its head; also, how long the first words of a gRPC client.
         poll_seconds: float > 0. Between two looks for new versions of the models.
         shutdown_seconds: float > 0. How long requests in flight may take when the
             server is told to stop.
@@ -40,11 +46,13 @@ class Options:
     rest_port: int = 8501
     grpc_port: int = 8500
     max_request_bytes: int = 32 << 20
+    max_rows: int = 1_024
     max_in_flight: int = 64
     num_threads: int = 4
     batching: bool = False
     max_batch_size: int = 32
     batch_timeout_ms: float = 5.0
+    body_seconds: float = 10.0
     poll_seconds: float = 2.0
     shutdown_seconds: float = 10.0
     log_requests: bool = False
@@ -59,11 +67,12 @@ class Options:
         for name in ("rest_port", "grpc_port"):
             self._check(name, kinds=(int,), low=0, high=_HIGHEST_PORT)
         for name in (
-            "max_request_bytes", "max_in_flight", "num_threads", "max_batch_size"
+            "max_request_bytes", "max_rows", "max_in_flight", "num_threads",
+            "max_batch_size",
         ):  # fmt: skip
             self._check(name, kinds=(int,), low=1)
         self._check("batch_timeout_ms", kinds=(int, float), low=0)
-        for name in ("poll_seconds", "shutdown_seconds"):
+        for name in ("body_seconds", "poll_seconds", "shutdown_seconds"):
             self._check(name, kinds=(int, float), low=0.01)
 
     def _check(

@@ -1,4 +1,8 @@
-"""Tensors out of and into the messages of gRPC."""
+"""Tensors out of and into the messages of gRPC.
+
+A few bytes can describe what fills a machine. So sizes are looked at before anything is
+made: the dimensions, the bytes of the whole tensor, and how many strings came.
+"""
 
 import math
 
@@ -8,6 +12,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from tfhier.serve.status import invalid
 
+_HIGHEST_RANK = 32
 _WHOLE = (np.int32, np.int16, np.int8, np.uint8, np.uint16)
 # The official server answers in these fields, and clients read them by name.
 _FIELDS = {
@@ -27,27 +32,49 @@ def from_proto(name: str, proto: TensorProto, *, max_bytes: int) -> np.ndarray:
 
     Args:
         name: str. Of the input, for messages.
-        proto: TensorProto. Full, or with one value that stands for all.
+        proto: TensorProto. Full, or with few numbers, the last of which stands for all
+            the others. Every string is to be there.
         max_bytes: int. The largest array that is made.
 
     Raises:
         StatusError: INVALID_ARGUMENT: the message contradicts itself, or a few bytes
             of it describe more than `max_bytes`.
     """
-    sizes = [axis.size for axis in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
-        raise invalid(f"tensor parsing error: {name} (its shape is not known)")
     try:
         dtype = tf.as_dtype(proto.dtype)
-        item_bytes = dtype.size or 1
-        if math.prod(sizes) * item_bytes > max_bytes:
+        num_places = _num_places(name, proto, dtype, max_bytes)
+        if dtype == tf.string and len(proto.string_val) != num_places:
             raise invalid(
-                f"tensor parsing error: {name} (shape {sizes} of {dtype.name} takes "
-                f"more than the {max_bytes} bytes of the limit)"
+                f"tensor parsing error: {name} ({len(proto.string_val)} strings for "
+                f"the {num_places} places of its shape; send one for each)"
             )
         return tf.make_ndarray(proto)
-    except (TypeError, ValueError) as error:
+    # TensorFlow's own code says in all these ways that a value does not fit its type.
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {name} ({error})") from None
+
+
+def _num_places(name: str, proto: TensorProto, dtype: tf.DType, max_bytes: int) -> int:
+    """Return how many values a shape has, and refuse one that is too large."""
+    axes = proto.tensor_shape.dim
+    if len(axes) > _HIGHEST_RANK:
+        raise invalid(
+            f"tensor parsing error: {name} (its shape has {len(axes)} axes; up to "
+            f"{_HIGHEST_RANK} are accepted)"
+        )
+    sizes = [axis.size for axis in axes]
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+        raise invalid(f"tensor parsing error: {name} (its shape is not known)")
+    num_bytes = dtype.size or 1
+    for size in sizes:
+        # An axis of size 0 hides none of the others: graphs may loop over those.
+        num_bytes *= max(size, 1)
+        if num_bytes > max_bytes:
+            raise invalid(
+                f"tensor parsing error: {name} (its shape takes more than the "
+                f"{max_bytes} bytes of the limit as {dtype.name})"
+            )
+    return math.prod(sizes)
 
 
 def to_proto(array: np.ndarray) -> TensorProto:

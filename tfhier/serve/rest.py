@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import json
 import re
-import zlib
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import numpy as np
 from grpc import StatusCode
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,8 +26,9 @@ from tfhier.serve import core as shared
 from tfhier.serve import json_answers, json_bodies, json_tensors, metrics
 from tfhier.serve.core import Core
 from tfhier.serve.models import LoadedVersion
-from tfhier.serve.signatures import DEFAULT
-from tfhier.serve.status import StatusError, invalid, wrong_method
+from tfhier.serve.signatures import DEFAULT, Signature
+from tfhier.serve.status import StatusError, fault, invalid, wrong_method
+from tfhier.serve.uploads import Budget, Upload
 from tfhier.serve.watch import Asked
 
 _MODEL = (
@@ -38,8 +39,7 @@ _PREDICT = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.I)
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.I)
 _PAGES = ("/healthz", "/readyz", "/monitoring/prometheus/metrics")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_BODY_SECONDS = 30.0  # a client that sends slower holds a place for nothing
-_DRAIN_SECONDS = 5.0
+_LONGEST_BODIES = 8  # as many are held at once
 _HIGHEST_VERSION = 2**63 - 1
 _MOST_DIGITS = len(str(_HIGHEST_VERSION))
 
@@ -53,13 +53,24 @@ def application(core: Core, executor: Executor) -> Starlette:
             places, requests wait in it.
     """
 
+    budget = Budget(_LONGEST_BODIES * core.options.max_request_bytes)
+
     async def model(request: Request) -> Response:
+        upload = Upload(
+            request,
+            budget,
+            max_bytes=core.options.max_request_bytes,
+            seconds=core.options.body_seconds,
+        )
         try:
             with core.watch.request(Asked("REST")) as asked:
-                return await _answer(core, executor, request, asked)
+                return await _answer(core, executor, request, upload, asked)
         except StatusError as error:
             headers = {"Allow": error.allowed} if error.allowed else None
             return _error(error.message, error.http_status, headers)
+        # One request must never end the others, whatever it stumbled upon.
+        except Exception as error:
+            return _error(fault(error).message, 500)
 
     async def healthz(request: Request) -> Response:
         return _json({"status": "alive"})
@@ -79,7 +90,7 @@ def application(core: Core, executor: Executor) -> Starlette:
             Route("/readyz", readyz),
             Route("/{path:path}", model, methods=_METHODS),
         ],
-        exception_handlers={HTTPException: _on_http_error, Exception: _on_fault},
+        exception_handlers={HTTPException: _on_http_error},
     )
 
 
@@ -96,7 +107,7 @@ class _Target:
 
 
 async def _answer(
-    core: Core, executor: Executor, request: Request, asked: Asked
+    core: Core, executor: Executor, request: Request, upload: Upload, asked: Asked
 ) -> Response:
     path, method = request.scope["path"], request.method
     malformed = f"Malformed request: {method} {path}"
@@ -104,7 +115,7 @@ async def _answer(
         if method != "POST":
             raise wrong_method(malformed, allowed="POST")
         asked.method = found["method"].lower()
-        return await _post(core, executor, request, found, asked)
+        return await _post(core, executor, upload, found, asked)
     if found := _STATUS.fullmatch(path):
         if method not in ("GET", "HEAD"):
             raise wrong_method(malformed, allowed="GET")
@@ -131,19 +142,20 @@ def _look(
 
 
 async def _post(
-    core: Core, executor: Executor, request: Request, found: re.Match, asked: Asked
+    core: Core, executor: Executor, upload: Upload, found: re.Match, asked: Asked
 ) -> Response:
     if core.models.serves(found["name"]):
         asked.model = found["name"]
     work = _predict if found["method"].lower() == "predict" else _refuse
-    upload = _Upload(request, core.max_request_bytes)
     try:
-        with contextlib.ExitStack() as place:
-            place.enter_context(core.gate.place())
-            body = await upload.read()
-            future = executor.submit(work, core, found, body, asked)
+        with contextlib.ExitStack() as held:
+            held.callback(upload.forget)
+            await upload.read()
+            # Only now: who sends slowly must not shut the others out.
+            held.enter_context(core.gate.place())
+            future = executor.submit(work, core, found, upload, asked)
             # The place is taken until the work is done, whoever still waits for it.
-            kept = place.pop_all()
+            kept = held.pop_all()
             future.add_done_callback(lambda future: kept.close())
         return await asyncio.wrap_future(future)
     except StatusError:
@@ -155,8 +167,21 @@ async def _post(
         raise StatusError(StatusCode.CANCELLED, "The client is gone.") from None
 
 
-def _predict(core: Core, found: re.Match, body: bytes, asked: Asked) -> Response:
-    wanted = json_bodies.predict_body(body)
+def _predict(core: Core, found: re.Match, upload: Upload, asked: Asked) -> Response:
+    with core.reading:
+        signature, inputs, is_row = _read(core, found, upload, asked)
+    outputs = core.predict(signature, inputs)
+    with core.reading:
+        return _text(json_answers.to_json(outputs, is_row=is_row))
+
+
+def _read(
+    core: Core, found: re.Match, upload: Upload, asked: Asked
+) -> tuple[Signature, dict[str, np.ndarray], bool]:
+    """Return what a body asks for, and whether as rows."""
+    wanted = json_bodies.predict_body(upload.content())
+    if wanted.is_row:
+        core.check_rows(len(wanted.values))
     servable = _target(found).servable(core, asked)
     name = wanted.signature_name or DEFAULT
     signature = servable.signature(
@@ -164,15 +189,13 @@ def _predict(core: Core, found: re.Match, body: bytes, asked: Asked) -> Response
         missing=invalid(f'Serving signature name: "{name}" not found in signature def'),
     )
     asked.signature = name
-    inputs = json_tensors.inputs_of(wanted, signature)
-    outputs = core.predict(signature, inputs)
-    return _text(json_answers.to_json(outputs, is_row=wanted.is_row))
+    return signature, json_tensors.inputs_of(wanted, signature), wanted.is_row
 
 
-def _refuse(core: Core, found: re.Match, body: bytes, asked: Asked) -> Response:
+def _refuse(core: Core, found: re.Match, upload: Upload, asked: Asked) -> Response:
     """Answer classify and regress, which need signatures of the first TensorFlow."""
-    content = json_bodies.parse(body)
-    name = content.get("signature_name", "")
+    with core.reading:
+        name = json_bodies.parse(upload.content()).get("signature_name", "")
     raise shared.refuse_examples(
         _target(found).servable(core, asked), name, asked.method
     )
@@ -189,89 +212,6 @@ def _target(found: re.Match) -> _Target:
     return _Target(found["name"], version, found["label"] or "")
 
 
-class _Upload:
-    """The body of a request, read within a limit of bytes and of time."""
-
-    def __init__(self, request: Request, max_bytes: int):
-        self._request = request
-        self._max_bytes = max_bytes
-        self._is_read = False
-
-    async def read(self) -> bytes:
-        """Return the body, unpacked if it came as gzip.
-
-        Raises:
-            StatusError: It is too long, too slow, or packed otherwise.
-        """
-        declared = self._request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            raise self._too_long()
-        parts, size = [], 0
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                while not self._is_read:
-                    part = await self._next()
-                    size += len(part)
-                    if size > self._max_bytes:
-                        raise self._too_long()
-                    parts.append(part)
-        except TimeoutError:
-            raise StatusError(
-                StatusCode.DEADLINE_EXCEEDED,
-                f"The body did not arrive within {_BODY_SECONDS:g} s.",
-                http_status=408,
-            ) from None
-        return self._unpacked(b"".join(parts))
-
-    async def drain(self) -> None:
-        """Take what is still to come and forget it, for a few seconds."""
-        if self._request.headers.get("expect"):
-            return  # the client waits for a word before it sends
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while not self._is_read:
-                    await self._next()
-        except (TimeoutError, ClientDisconnect):
-            return
-
-    async def _next(self) -> bytes:
-        message = await self._request.receive()
-        if message["type"] == "http.disconnect":
-            self._is_read = True
-            raise ClientDisconnect
-        self._is_read = not message.get("more_body", False)
-        return message.get("body", b"")
-
-    def _unpacked(self, body: bytes) -> bytes:
-        encoding = self._request.headers.get("content-encoding", "identity").lower()
-        if encoding == "identity":
-            return body
-        if encoding != "gzip":
-            raise StatusError(
-                StatusCode.INVALID_ARGUMENT,
-                f"Bodies are plain or packed by gzip. Received: {encoding}",
-                http_status=415,
-            )
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        try:
-            content = unpacker.decompress(body, self._max_bytes)
-        except zlib.error as error:
-            raise invalid(f"The body is no gzip ({error}).") from None
-        if unpacker.unconsumed_tail:
-            raise self._too_long()
-        if not unpacker.eof:
-            raise invalid("The body ends in the middle of its gzip.")
-        return content
-
-    def _too_long(self) -> StatusError:
-        return StatusError(
-            StatusCode.RESOURCE_EXHAUSTED,
-            f"The body is longer than {self._max_bytes} bytes, which is the limit. "
-            "Send fewer or shorter clips, or start the server with a higher limit.",
-            http_status=413,
-        )
-
-
 def _text(text: str, status: int = 200, headers: dict | None = None) -> Response:
     return Response(text, status, headers, media_type="application/json")
 
@@ -286,8 +226,3 @@ def _error(message: str, status: int, headers: dict | None = None) -> Response:
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     return _error(error.detail, error.status_code, error.headers)
-
-
-async def _on_fault(request: Request, error: Exception) -> Response:
-    # The exception itself goes on to uvicorn, which logs it.
-    return _error("The server met a fault of its own; its log says more.", 500)

@@ -6,6 +6,7 @@ so at once.
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import os
 import queue
@@ -26,6 +27,8 @@ from tfhier.serve.options import Options
 PACKAGES = ("tensorflow", "tensorflow_serving", "grpc", "starlette", "uvicorn")
 # Above the limit of requests in flight, so that the next one is refused, not queued.
 _SPARE_THREADS = 16
+# So many connections are taken at once before any is looked at; each needs a file.
+_BACKLOG = 128
 
 
 def serve(models: Mapping[str, Path], options: Options) -> None:
@@ -156,6 +159,10 @@ class Server:
                 ("grpc.max_send_message_length", -1),
                 # Else a second server would silently share the port.
                 ("grpc.so_reuseport", 0),
+                (
+                    "grpc.server_handshake_timeout_ms",
+                    round(1_000 * self._options.body_seconds),
+                ),
             ],
         )
         try:
@@ -174,10 +181,17 @@ class Server:
     def _start_rest(self, application: object, listener: socket.socket) -> None:
         import uvicorn
 
+        from tfhier.serve import connections
+
         rest = uvicorn.Server(
             uvicorn.Config(
                 application,
-                http="h11",
+                http=functools.partial(
+                    connections.Connection,
+                    max_connections=connections.most(),
+                    head_seconds=self._options.body_seconds,
+                ),
+                backlog=_BACKLOG,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -186,9 +200,12 @@ class Server:
                 timeout_graceful_shutdown=max(1, round(self._options.shutdown_seconds)),
             )
         )
-        thread = threading.Thread(
-            target=lambda: asyncio.run(rest.serve(sockets=[listener])), name="rest"
-        )
+
+        async def answer() -> None:
+            asyncio.get_running_loop().set_exception_handler(connections.Complaints())
+            await rest.serve(sockets=[listener])
+
+        thread = threading.Thread(target=lambda: asyncio.run(answer()), name="rest")
         thread.start()
 
         def end() -> None:
