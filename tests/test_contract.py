@@ -183,7 +183,7 @@ def test_features_have_no_rate_and_windows_may_touch():
         (b"\xff\xfe{}", "codec can't decode"),
         (changed(format=3), "expected a contract of format 2"),
         (changed(format=None), "expected a contract of format 2"),
-        (changed(licence=None), "expected the fields citation, clip_seconds, frontend"),
+        (changed(softmax=None), "expected the fields citation, clip_seconds, frontend"),
         (changed(more=1), "expected the fields citation, clip_seconds, frontend"),
         (changed(sample_rate="16k"), "sample_rate is of the type int. Rec.*'16k'"),
         (changed(softmax="no"), "softmax is of the type bool"),

@@ -46,10 +46,10 @@ def tflite_file(path: Path, promised: Contract) -> Path:
     archived = io.BytesIO()
     archived.write(network)
     with zipfile.ZipFile(archived, "a") as archive:
-        archive.writestr(members.CONTRACT, promised.to_json())
-        archive.writestr(
-            members.CHECKSUMS, members.checksums({members.NETWORK: network})
-        )
+        text = promised.to_json().encode()
+        archive.writestr(members.CONTRACT, text)
+        sums = members.checksums({members.NETWORK: network, members.CONTRACT: text})
+        archive.writestr(members.CHECKSUMS, sums)
     path.write_bytes(archived.getvalue())
     return path
 
