@@ -530,9 +530,10 @@ def test_a_server_of_another_protocol_is_told():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():
-            with listener.accept()[0] as connection:
-                connection.recv(1_000)
-                connection.sendall(b"\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\r\n\r\n")
+            for _ in range(2):  # asked for the version in use, then for the contract
+                with listener.accept()[0] as connection:
+                    connection.recv(1_000)
+                    connection.sendall(b"\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\r\n\r\n")
 
         thread = threading.Thread(target=answer)
         thread.start()

@@ -20,6 +20,7 @@ import tfhier
 from tests.export import models
 from tfhier import audio, contract, golden, members, tagger
 from tfhier.contract import Contract
+from tfhier.engines.saved_model import SavedModelEngine
 from tfhier.errors import InputError
 from tfhier.export import exporting, proof, saved_model
 
@@ -416,6 +417,27 @@ def test_an_export_that_is_not_proved_is_not_kept(whole, tmp_path, monkeypatch):
     ):
         exporting.export(tmp_path / "model.keras", QUIET)
     assert {item.name for item in tmp_path.iterdir()} == {"model.keras"}
+
+
+class _Astray:
+    """A SavedModel whose answers to one signature are off by a hundredth."""
+
+    def __init__(self, folder: Path, signature: str):
+        self._engine, self._signature = SavedModelEngine(folder), signature
+        self.signatures = self._engine.signatures
+
+    def ask(self, signature: str, **inputs) -> dict:
+        found = self._engine.ask(signature, **inputs)
+        off = 0.01 if signature == self._signature else 0.0
+        return {name: each + off for name, each in found.items()}
+
+
+@pytest.mark.parametrize("signature", ["wav_bytes", "embedding", "attention", "frames"])
+def test_every_signature_is_compared_with_keras(whole, windowed, signature):
+    model = windowed if signature == "frames" else whole
+    proof.require_signatures(model.keras, _Astray(model.folder, "none"))
+    with pytest.raises(InputError, match=f"signature {signature} .* is off by 0.0"):
+        proof.require_signatures(model.keras, _Astray(model.folder, signature))
 
 
 def test_an_interrupted_export_leaves_nothing(whole, tmp_path):

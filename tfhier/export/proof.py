@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import soundfile
 
-from tfhier import audio, golden
+from tfhier import audio, golden, tagger
 from tfhier.contract import Contract
 from tfhier.engines.saved_model import SavedModelEngine
 from tfhier.errors import InputError
@@ -132,9 +133,32 @@ def require_signatures(reference: LoadedTagger, engine: SavedModelEngine) -> Non
             size = max(1.0, float(np.abs(expected["embedding"]).max()))
             wanted = {"embedding": expected["embedding"] / size}
             _require(name, {"embedding": found / size}, wanted, tolerance)
-        elif name in ("frames", "attention"):
-            found = engine.ask(name, waveform=sound[None])
-            _require(name, found, found, tolerance)
+        elif name in _EXPECTED:
+            # One window, so that windows and whole clips are asked alike.
+            window = sound[: round(reference.contract.usual_seconds * rate)][None]
+            wanted = _EXPECTED[name](reference.model, window)
+            _require(name, engine.ask(name, waveform=window), wanted, tolerance)
+
+
+def _frames(model: keras.Model, waveform: np.ndarray) -> dict[str, np.ndarray]:
+    """Return Keras's {level: scores (1, frames, labels)}, each frame answered alone."""
+    backbone = tagger.backbone_of(tagger.body_of(model))
+    embedding = backbone(tagger.frontend_of(model)(waveform), training=False)
+    found = tagger.head_of(model)(np.asarray(embedding)[0][:, None], training=False)
+    return {level: np.asarray(scores)[None] for level, scores in found.items()}
+
+
+def _attention(model: keras.Model, waveform: np.ndarray) -> dict[str, np.ndarray]:
+    """Return Keras's attention maps: the outputs that are no level's scores."""
+    found = tagger.attention_maps(model)(waveform, training=False)
+    return {
+        name: np.asarray(each)
+        for name, each in found.items()
+        if name not in model.output
+    }
+
+
+_EXPECTED = {"frames": _frames, "attention": _attention}
 
 
 def _require(signature: str, found: Mapping, wanted: Mapping, tolerance: float) -> None:
