@@ -19,6 +19,7 @@ from tfhier.files import read_json
 from tfhier.train import checks, keeper
 from tfhier.train import run as training
 from tfhier.train.request import check_settings, is_trained, run_request
+from tfhier.train.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 
@@ -333,6 +334,21 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(data, tmp_path):
     assert validation["loss"] == pytest.approx(min(losses), rel=1e-5)
     lowest = np.minimum.accumulate([np.inf, *losses[:-1]])
     assert [row["kept"] for row in rows] == [int(x) for x in losses < lowest]
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9, "mixup_alpha": 0.3}])
+def test_the_step_is_traced_once(data, tmp_path, monkeypatch, changes):
+    traces = []
+    monkeypatch.setattr(
+        Trainer,
+        "train_step",
+        lambda self, batch, step=Trainer.train_step: (
+            traces.append(batch) or step(self, batch)
+        ),
+    )
+    experiment = tiny.on_audio(data, **changes)
+    recorder = go(experiment, tiny.bundle(data, experiment), tmp_path / "run")
+    assert (len(traces), len(recorder.losses)) == (1, 6)
 
 
 def test_training_lowers_the_loss(data, tmp_path):

@@ -287,6 +287,13 @@ def _trainer(experiment, bundle, frontend, body, *, steps: int, seed: int) -> Tr
             bundle.taxonomy, fine_weight=experiment.fine_weight
         ),
     )
+    # Keras's loss makes its counters when it is first computed. Were that in the first
+    # step, TensorFlow would trace the step twice.
+    nothing = {
+        level: np.zeros((1, size), np.float32)
+        for level, size in bundle.taxonomy.sizes.items()
+    }
+    trainer.compute_loss(y=nothing, y_pred=nothing, sample_weight=nothing)
     return trainer
 
 
