@@ -1,0 +1,212 @@
+"""Events from scores over time: by their definition, on random scores and by hand."""
+
+import numpy as np
+import pytest
+
+from tfhier.errors import InputError
+from tfhier.event_finder import EventFinder, Rules, smooth
+from tfhier.taxonomy import Taxonomy
+
+TREE = Taxonomy.parse(
+    "species,genus,family\n"
+    "a,x,p\n"
+    "b,x,p\n"
+    "c,y,p\n"
+    "d,z,q\n"
+    "background,background,background\n"
+)
+LABELS = [(level, label) for level in TREE.levels for label in TREE.labels_of(level)]
+HOP, RATE = 4_000, 8_000  # slots of half a second
+
+
+def rules(value: float = 0.5, **changes) -> Rules:
+    thresholds = {level: np.full(size, value) for level, size in TREE.sizes.items()}
+    return Rules(thresholds=thresholds, **changes)
+
+
+def found(scores: np.ndarray, wanted: Rules, num_samples: int | None = None):
+    """Events in the order in which they are told."""
+    finder = EventFinder(TREE, wanted, hop=HOP, sample_rate=RATE)
+    told = [event for row in scores for event in finder.push(row)]
+    return told + finder.finish(
+        len(scores) * HOP if num_samples is None else num_samples
+    )
+
+
+def scores_of(num_slots: int, **spans) -> np.ndarray:
+    """Scores of 0.1, but for spans: `a=[(2, 5, 0.9)]` is 0.9 in slots 2, 3 and 4."""
+    scores = np.full((num_slots, len(LABELS)), 0.1)
+    names = [label for _, label in LABELS]
+    for label, own in spans.items():
+        for first, after, value in own:
+            scores[first:after, names.index(label)] = value
+    return scores
+
+
+def told(events) -> list[tuple]:
+    return [(e.start, e.end, e.label, round(e.score, 3)) for e in events]
+
+
+def runs(on: np.ndarray, gap: int) -> list[tuple[int, int]]:
+    """First and last slot of runs of True, pauses of `gap` slots inside."""
+    places = np.flatnonzero(on)
+    if not places.size:
+        return []
+    pieces = np.split(places, np.flatnonzero(np.diff(places) > gap + 1) + 1)
+    return [(int(each[0]), int(each[-1])) for each in pieces]
+
+
+def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
+    """Events by the module's text, all scores at hand."""
+    gap = int(wanted.gap_seconds * RATE / HOP + 1e-6)
+    kept = []
+    for column, (level, label) in enumerate(LABELS):  # the finest level comes first
+        if label in wanted.ignored:
+            continue
+        place = TREE.labels_of(level).index(label)
+        on = wanted.thresholds[level][place]
+        for first, last in runs(scores[:, column] >= wanted.release * on, gap):
+            own = scores[first : last + 1, column]
+            seconds = (last + 1 - first) * HOP / RATE
+            if own.max() < on or seconds < wanted.min_seconds:
+                continue
+            below = set()
+            for other_level, other, begin, end, _ in kept:
+                if TREE.depth_of(other_level) < TREE.depth_of(level):
+                    inside = TREE.membership(other_level, level)
+                    if inside[TREE.labels_of(other_level).index(other), place]:
+                        below |= set(range(begin, end + 1)) & set(
+                            range(first, last + 1)
+                        )
+            if not below or 2 * len(below) < last + 1 - first:
+                kept.append((level, label, first, last, own.max()))
+    return {
+        (first * HOP / RATE, (last + 1) * HOP / RATE, level, label, peak)
+        for level, label, first, last, peak in kept
+    }
+
+
+@pytest.mark.parametrize("gap_seconds", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("min_seconds", [0.0, 1.5])
+@pytest.mark.parametrize("release", [1.0, 0.6])
+def test_events_are_those_of_the_definition(gap_seconds, min_seconds, release, rng):
+    wanted = rules(
+        0.7, gap_seconds=gap_seconds, min_seconds=min_seconds, release=release
+    )
+    number = 0
+    for length in (1, 2, 5, 60, 200):
+        # Slow waves, so that there are runs of all lengths.
+        noise = rng.normal(size=(length + 8, len(LABELS)))
+        waves = sum(noise[shift : shift + length] for shift in range(4)) / 2
+        scores = 1 / (1 + np.exp(-waves - 0.5))
+        events = found(scores, wanted)
+        assert {
+            (e.start, e.end, e.level, e.label, e.score) for e in events
+        } == by_definition(scores, wanted)
+        number += len(events)
+    assert number > 10
+
+
+def test_an_event_goes_on_down_to_its_release_and_needs_its_threshold():
+    spans = [(2, 4, 0.45), (4, 5, 0.8), (5, 7, 0.41), (9, 12, 0.45)]
+    events = found(scores_of(20, a=spans), rules(release=0.8))
+    assert told(events) == [(1.0, 3.5, "a", 0.8)]
+    events = found(scores_of(20, a=spans), rules(release=1.0))
+    assert told(events) == [(2.0, 2.5, "a", 0.8)]
+
+
+def test_a_pause_no_longer_than_the_gap_does_not_end_it():
+    scores = scores_of(20, a=[(2, 4, 0.9), (6, 7, 0.6), (10, 11, 0.7)])
+    assert told(found(scores, rules(gap_seconds=1.0))) == [
+        (1.0, 3.5, "a", 0.9),
+        (5.0, 5.5, "a", 0.7),
+    ]
+    assert told(found(scores, rules(gap_seconds=0.9))) == [
+        (1.0, 2.0, "a", 0.9),
+        (3.0, 3.5, "a", 0.6),
+        (5.0, 5.5, "a", 0.7),
+    ]
+
+
+def test_the_finer_level_counts_where_it_is_sure():
+    scores = scores_of(
+        30,
+        a=[(2, 4, 0.9)],
+        x=[(1, 5, 0.8), (10, 16, 0.8)],
+        p=[(0, 6, 0.7), (9, 17, 0.95), (20, 23, 0.6)],
+        b=[(11, 13, 0.9)],
+    )
+    events = found(scores, rules())
+    assert told(sorted(events, key=lambda each: each.start)) == [
+        (0.0, 3.0, "p", 0.7),  # the species is a third of it
+        (1.0, 2.0, "a", 0.9),  # and half of its genus
+        (5.0, 8.0, "x", 0.8),  # which is most of the next family
+        (5.5, 6.5, "b", 0.9),
+        (10.0, 11.5, "p", 0.6),
+    ]
+    by_label = {(e.label, e.start): e for e in events}
+    assert by_label["a", 1.0].labels == {"species": "a", "genus": "x", "family": "p"}
+    assert by_label["a", 1.0].remark == ""
+    last = by_label["p", 10.0]
+    assert last.labels == {"species": "", "genus": "", "family": "p"}
+    assert last.remark == "species and genus uncertain"
+
+
+def test_labels_of_nothing_are_no_events():
+    scores = scores_of(9, background=[(0, 9, 0.99)])
+    assert found(scores, rules()) == []
+    assert [e.label for e in found(scores, rules(ignored=()))] == ["background"]
+
+
+def test_an_event_at_the_end_ends_with_the_sound():
+    scores = scores_of(5, a=[(3, 5, 0.9)])
+    (event,) = found(scores, rules(), num_samples=4 * HOP + 1_000)
+    assert (event.start, event.end) == (1.5, (4 * HOP + 1_000) / RATE)
+
+
+def test_an_event_is_told_when_nothing_can_change_it():
+    finder = EventFinder(TREE, rules(gap_seconds=0.5), hop=HOP, sample_rate=RATE)
+    scores = scores_of(20, a=[(2, 4, 0.9)], p=[(1, 9, 0.8)], d=[(3, 15, 0.6)])
+    when = {
+        event.label: slot
+        for slot, row in enumerate(scores)
+        for event in finder.push(row)
+    }
+    assert when == {"a": 5, "p": 10, "d": 16}
+
+
+def test_ends_of_runs_that_are_not_sure_hold_nothing_back():
+    """A species that stays below its threshold decides nothing on its family."""
+    scores = scores_of(12, a=[(2, 9, 0.45)], p=[(1, 5, 0.8)])
+    assert told(found(scores, rules())) == [(0.5, 2.5, "p", 0.8)]
+
+
+@pytest.mark.parametrize("num_slots", [1, 3, 7])
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 9])
+def test_running_medians_are_over_what_there_is(num_slots, length, rng):
+    slots = rng.random((length, 3))
+    reach = num_slots // 2
+    expected = [
+        np.median(slots[max(0, at - reach) : at + reach + 1], axis=0)
+        for at in range(length)
+    ]
+    found = list(smooth(slots, num_slots))
+    assert len(found) == length
+    for each, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(each, wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"release": 0.0}, "share of its threshold, .* Received: 0"),
+        ({"release": 1.1}, "Received: 1.1"),
+        ({"smooth_slots": 2}, "odd number of scores.* Received: 2"),
+        ({"smooth_slots": 0}, "Received: 0"),
+        ({"gap_seconds": -1.0}, "gap_seconds is 0 or more. Received: -1"),
+        ({"min_seconds": float("nan")}, "min_seconds is 0 or more. Received: nan"),
+    ],
+)
+def test_rules_of_no_sense_are_refused(changes, match):
+    with pytest.raises(InputError, match=match):
+        rules(**changes)
