@@ -34,6 +34,7 @@ FULL = Contract(
     frontend={"num_fft": 1024, "window_length": 800, "center": True, "offset": None},
     weights="int8",
     thresholds={"zebra": (0.25, 0.5), "animal": (0.0, 1.0)},
+    precise={"0.9": {"zebra": (0.5, float("inf")), "animal": (0.0, 0.75)}},
     results={"zebra": {"mAP": 0.5}},
     versions={"tfhier": "0.1.0"},
 )

@@ -117,3 +117,33 @@ def test_thresholds_of_another_taxonomy_are_refused(text, tmp_path):
     thresholds.write(path, {"fine": np.full(3, 0.5), "coarse": np.full(2, 0.5)}, TREE)
     with pytest.raises(InputError, match="thresholds.json holds thresholds of other"):
         thresholds.read(path, Taxonomy.parse(text))
+
+
+@pytest.mark.parametrize("precision", [0.2, 0.5, 0.9, 1.0])
+def test_the_lowest_threshold_of_a_precision(rng, precision):
+    scores, targets, observed = labelled(rng)
+    fitted = thresholds.at_precision(scores, targets, observed, precision=precision)
+    for label, bound in enumerate(fitted):
+        seen = observed[:, label]
+        own, positive = scores[seen, label], targets[seen, label] > 0
+        cuts = [c for c in np.linspace(0.025, 1.025, 41) if (own >= c).any()]
+        precise = [c for c in cuts if positive[own >= c].mean() >= precision]
+        if not precise:
+            assert bound == np.inf
+            continue
+        # No lower one finds more.
+        assert (own >= bound).sum() == (own >= min(precise)).sum()
+        assert positive[own >= bound].mean() >= precision
+    assert precision < 1 or np.isinf(fitted).any()
+
+
+def test_precision_is_worked_out_by_hand():
+    scores = np.array([[0.9], [0.8], [0.6], [0.4], [0.2]])
+    targets = np.array([[1], [1], [0], [1], [0]])
+    for precision, expected in [(1.0, 0.7), (0.75, 0.3), (0.6, 0.1), (0.7, 0.3)]:
+        found = thresholds.at_precision(
+            scores, targets, targets < 2, precision=precision
+        )
+        assert found == pytest.approx([expected])
+    never = thresholds.at_precision(scores, 0 * targets, targets < 2, precision=0.5)
+    assert never.tolist() == [np.inf]

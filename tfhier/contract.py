@@ -46,6 +46,9 @@ class Contract:
             computed with in floats) or "int8" (8 bits throughout).
         thresholds: dict of level -> tuple of floats (labels,), at or above which a tag
             is given; empty where none were fitted.
+        precise: dict of a precision ("0.9") -> dict as `thresholds`: at or above them
+            so many tags were right on validation clips; infinite where no threshold is
+            so precise. Empty where none were fitted.
         results: dict of level -> {metric: float} on test clips; empty where it was not
             tested.
         versions: dict of name -> str. Packages that it was saved with, and the date.
@@ -68,6 +71,7 @@ class Contract:
     frontend: dict = field(default_factory=dict)
     weights: str = "float32"
     thresholds: dict = field(default_factory=dict)
+    precise: dict = field(default_factory=dict)
     results: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
 
@@ -97,7 +101,9 @@ class Contract:
             raise InputError(
                 f"A contract's clip_seconds is 0 or more. Received: {self.clip_seconds}"
             )
-        self._check_thresholds()
+        _check_thresholds(self.taxonomy, self.thresholds, highest=1.0)
+        for each in self.precise.values():
+            _check_thresholds(self.taxonomy, each, highest=math.inf)
         needed = {"center": bool, "num_fft": int, "window_length": int}
         kinds = {name: type(self.frontend.get(name)) for name in needed}
         if self.frontend and kinds != needed:
@@ -109,19 +115,6 @@ class Contract:
             raise InputError(
                 f"A contract's results are figures by level. Received: {self.results}"
             )
-
-    def _check_thresholds(self) -> None:
-        sizes = {level: len(each) for level, each in self.thresholds.items()}
-        if sizes and sizes != self.taxonomy.sizes:
-            raise InputError(
-                "A contract's thresholds are one for each label of "
-                f"{self.taxonomy.sizes}. Received: {sizes}"
-            )
-        for level, each in self.thresholds.items():
-            if not all(type(value) is float and 0 <= value <= 1 for value in each):
-                raise InputError(
-                    f"A contract's thresholds lie in [0, 1]. Received: {level}={each}"
-                )
 
     @property
     def score_meaning(self) -> str:
@@ -151,6 +144,12 @@ class Contract:
             item.name: getattr(self, item.name) for item in dataclasses.fields(self)
         }
         content["taxonomy"] = self.taxonomy.to_csv()
+        content["precise"] = {
+            share: {
+                level: [_finite(bound) for bound in each] for level, each in by.items()
+            }
+            for share, by in self.precise.items()
+        }
         return json.dumps({"format": FORMAT, **content}, indent=2)
 
     @classmethod
@@ -171,14 +170,47 @@ class Contract:
         if not _NEEDED <= set(content) <= names:
             raise ValueError(f"expected the fields {', '.join(sorted(names))}")
         content["taxonomy"] = Taxonomy.parse(str(content["taxonomy"]))
-        thresholds = content.get("thresholds")
-        if isinstance(thresholds, dict):
-            if not all(isinstance(each, list) for each in thresholds.values()):
-                raise ValueError("thresholds are lists, one of each level")
-            content["thresholds"] = {
-                level: tuple(map(float, each)) for level, each in thresholds.items()
+        if isinstance(content.get("thresholds"), dict):
+            content["thresholds"] = _thresholds(content["thresholds"])
+        if isinstance(content.get("precise"), dict):
+            content["precise"] = {
+                share: _thresholds(each, null=math.inf)
+                for share, each in content["precise"].items()
             }
         return cls(**content)
+
+
+def _thresholds(content, *, null=None) -> dict[str, tuple[float, ...]]:
+    """Return thresholds of JSON; `null` is what its null stands for."""
+    if not isinstance(content, dict) or not all(
+        isinstance(each, list) for each in content.values()
+    ):
+        raise ValueError("thresholds are lists, one of each level")
+    return {
+        level: tuple(float(null if bound is None else bound) for bound in each)
+        for level, each in content.items()
+    }
+
+
+def _finite(bound: float) -> float | None:
+    return None if bound == math.inf else bound
+
+
+def _check_thresholds(taxonomy: Taxonomy, content: object, *, highest: float) -> None:
+    """Raise an InputError for thresholds that are not one for each label, or none."""
+    found = content if isinstance(content, dict) else {"": ()}
+    sizes = {level: len(each) for level, each in found.items()}
+    if sizes and sizes != taxonomy.sizes:
+        raise InputError(
+            "A contract's thresholds are one for each label of "
+            f"{taxonomy.sizes}. Received: {sizes}"
+        )
+    for level, each in found.items():
+        for value in each:
+            if type(value) is not float or not (0 <= value <= 1 or value == highest):
+                raise InputError(
+                    f"A contract's thresholds lie in [0, 1]. Received: {level}={each}"
+                )
 
 
 def attach(path: str | Path, contract: Contract) -> None:

@@ -129,7 +129,7 @@ def evaluate_run(
         )
     choosing = selection_rows(experiment, parts)
     rows = np.flatnonzero(parts == "test")
-    scores, fitted, result = _results(model, bundle, choosing, rows)
+    scores, fitted, precise, result = _results(model, bundle, choosing, rows)
     result["violation_rate"] = violations(scores, fitted, taxonomy)
     if bundle.truth is not None:
         result["test_truth"] = evaluate_levels(
@@ -142,9 +142,14 @@ def evaluate_run(
         live = saved.load(folder / "live.keras", taxonomy)
         # Alike where training ended before the average began to lag behind.
         if not _are_alike(model, live):
-            result["test_live"] = _results(live, bundle, choosing, rows)[2]["test"]
+            result["test_live"] = _results(live, bundle, choosing, rows)[-1]["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
-    _promise(folder / "best.keras", fitted if choosing.size else {}, result["test"])
+    _promise(
+        folder / "best.keras",
+        thresholds=_plain(fitted) if choosing.size else {},
+        precise={f"{share:g}": _plain(own) for share, own in precise.items()},
+        results={level: _headline(found) for level, found in result["test"].items()},
+    )
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}
         np.savez(temporary, sample_key=bundle.clips.keys[rows], **arrays)
@@ -160,22 +165,16 @@ def evaluate_run(
     return result
 
 
-def _promise(
-    path: Path, fitted: Mapping[str, np.ndarray], test: Mapping[str, dict]
-) -> None:
+def _promise(path: Path, **facts) -> None:
     """Put thresholds, as far as they were fitted, and results into a contract."""
     before = contract.read(path)
-    after = dataclasses.replace(
-        before,
-        thresholds={
-            level: tuple(map(float, fitted[level]))
-            for level in before.taxonomy.levels
-            if level in fitted
-        },
-        results={level: _headline(found) for level, found in test.items()},
-    )
+    after = dataclasses.replace(before, **facts)
     if after != before:
         contract.attach(path, after)
+
+
+def _plain(fitted: Mapping[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
+    return {level: tuple(map(float, bounds)) for level, bounds in fitted.items()}
 
 
 def _headline(found: Mapping) -> dict[str, float]:
@@ -201,8 +200,11 @@ def _decided(scores: np.ndarray, fitted: np.ndarray, is_single: bool) -> np.ndar
 
 def _results(
     model: keras.Model, bundle: Bundle, choosing: np.ndarray, rows: np.ndarray
-) -> tuple[dict, dict, dict]:
-    """Return test scores, thresholds and metrics (`test`, `validation`) of a model."""
+) -> tuple[dict, dict, dict, dict]:
+    """Return test scores, thresholds and metrics (`test`, `validation`) of a model.
+
+    Thresholds are those of the best F1 and, by precision, those of others.
+    """
     taxonomy, labellings = bundle.taxonomy, bundle.labellings
     scores = score(model, bundle, rows)
     if not choosing.size:
@@ -211,7 +213,7 @@ def _results(
             for level, size in taxonomy.sizes.items()
         }
         test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
-        return scores, fitted, {"test": test}
+        return scores, fitted, {}, {"test": test}
     seen = score(model, bundle, choosing)
     fitted = {
         level: thresholds.fit(seen[level], targets[choosing], observed[choosing])
@@ -221,7 +223,16 @@ def _results(
         "validation": evaluate_levels(seen, labellings, choosing, taxonomy, fitted),
         "test": evaluate_levels(scores, labellings, rows, taxonomy, fitted),
     }
-    return scores, fitted, result
+    precise = {
+        share: {
+            level: thresholds.at_precision(
+                seen[level], targets[choosing], observed[choosing], precision=share
+            )
+            for level, (targets, observed) in labellings.items()
+        }
+        for share in thresholds.PRECISIONS
+    }
+    return scores, fitted, precise, result
 
 
 def _by_condition(

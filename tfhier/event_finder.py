@@ -1,4 +1,4 @@
-"""From scores over time to events: thresholds, hysteresis, gaps, the level that is sure.
+"""From scores over time to events: thresholds, hysteresis, gaps, the surest level.
 
 A label's event is a run of slots (see `tfhier.windows`) whose scores are at or above
 the label's *release*, of which at least one is at or above its *threshold*; slots below

@@ -13,6 +13,8 @@ from tfhier.taxonomy import Taxonomy
 
 # What a label gets that has no observed positive or no observed negative to fit on.
 DEFAULT = 0.5
+# Shares of right tags that a saved model has thresholds of too.
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -37,6 +39,40 @@ def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.nda
             for i, seen in enumerate(observed.T)
         ]
     )
+
+
+def at_precision(
+    scores: np.ndarray, targets: np.ndarray, observed: np.ndarray, *, precision: float
+) -> np.ndarray:
+    """Return for every label the lowest threshold whose tags are right so often.
+
+    Candidates are those of `fit`. The precision is that of the clips given, in which a
+    label may be far more frequent than where the model is used.
+
+    Args:
+        scores: float array (clips, labels) in [0, 1], of validation clips.
+        targets: float array of the same shape, 0 or 1.
+        observed: bool array of the same shape.
+        precision: float in (0, 1]. Share of tags that are right.
+
+    Returns:
+        float array (labels,); infinite where no threshold is so precise.
+    """
+    return np.array(
+        [
+            _lowest(scores[seen, i], targets[seen, i] > 0, precision)
+            for i, seen in enumerate(observed.T)
+        ]
+    )
+
+
+def _lowest(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:
+    order = np.argsort(-scores, kind="stable")
+    scores, positive = scores[order].astype(np.float64), positive[order]
+    right = np.cumsum(positive) / np.arange(1, len(scores) + 1)
+    below = np.append(scores[1:], 0.0)
+    fit = np.flatnonzero((scores > below) & (right >= precision - 1e-12))
+    return float((scores[fit[-1]] + below[fit[-1]]) / 2) if fit.size else np.inf
 
 
 def _best(scores: np.ndarray, positive: np.ndarray) -> float:

@@ -1,0 +1,1 @@
+"""Events of long recordings: `detector` hears one, `job` folders of them."""
