@@ -20,8 +20,8 @@ FLOORS = {
             "errors files console plots events event_finder windows",
             "data graph_audio layers frontends augment losses",
             "backbones heads tagger saved engines",
-            "train pretrained runtime predict evaluate clip_table machine tables "
-            "yardstick compare explain report export describe",
+            "train pretrained runtime detect predict evaluate clip_table machine "
+            "tables yardstick compare explain report export describe",
             "__main__ study serve",
         )
     )

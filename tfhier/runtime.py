@@ -17,6 +17,7 @@ import numpy as np
 
 from tfhier import audio, console, golden, members, model_paths
 from tfhier.errors import InputError
+from tfhier.windows import Windowing
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
 BATCH_SECONDS = 60
@@ -125,6 +126,17 @@ class LoadedTagger:
         """Return {level: scores (labels,)} of a clip, arguments as `answer`."""
         waveform = self._waveform(clip, sample_rate)
         return self._answers(waveform, only_scores=True)
+
+    def window_scores(self, window: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {level: scores (labels,)} of one window as it is.
+
+        Args:
+            window: float32 array (samples,) at the model's rate, in [-1, 1], of the
+                contract's window, or of any length where it has none. It is not
+                checked: `scores` takes what comes from elsewhere.
+        """
+        found = self._engine.answers(window[None], only_scores=True)
+        return {level: found[level][0] for level in self.taxonomy.levels}
 
     @property
     def has_golden_clip(self) -> bool:
@@ -272,7 +284,8 @@ class LoadedTagger:
         self, waveform: np.ndarray, only_scores: bool
     ) -> dict[str, np.ndarray]:
         """Return the answers but the log-mel, means over the windows of a clip."""
-        windows = self._windows(waveform)
+        length, hop = self._window_and_hop()
+        windows = Windowing(length=length, hop=hop).cut(waveform)
         step = max(1, int(BATCH_SECONDS / self.contract.window_seconds))
         sums: dict[str, np.ndarray] = {}
         for start in range(0, len(windows), step):
@@ -292,14 +305,6 @@ class LoadedTagger:
         seconds = self.contract.window_seconds, self.contract.hop_seconds
         length, hop = (round(each * self.sample_rate) for each in seconds)
         return length, hop
-
-    def _windows(self, waveform: np.ndarray) -> np.ndarray:
-        """Cut a waveform into windows (windows, samples) that cover it."""
-        length, hop = self._window_and_hop()
-        hops = max(0, -(-(len(waveform) - length) // hop))
-        padded = np.zeros(length + hops * hop, np.float32)
-        padded[: len(waveform)] = waveform
-        return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
 
 
 def _without_password(path: str | Path) -> str | Path:
