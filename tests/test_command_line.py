@@ -21,6 +21,8 @@ from tests.export import models
 from tests.pretrained import published, torch_writer
 from tfhier import __main__ as command_line
 from tfhier import audio, catalogue, console, golden, members
+from tfhier.commands import listing
+from tfhier.commands import predict as predict_command
 from tfhier.files import locked
 from tfhier.frontends import FRONTENDS
 
@@ -212,7 +214,7 @@ def tfhier(capsys, *arguments) -> tuple[int, str, str]:
     return status, printed.out, printed.err
 
 
-@pytest.mark.parametrize("kind", command_line.KINDS)
+@pytest.mark.parametrize("kind", listing.KINDS)
 def test_lists_have_a_name_and_a_sentence_a_line_and_in_json(capsys, kind):
     status, text, _ = tfhier(capsys, "list", kind)
     assert status == 0
@@ -497,7 +499,7 @@ def test_who_stops_reading_early_has_the_files(model, clips, tmp_path, monkeypat
     words = ["predict", model, *clips, "--csv", tmp_path / "all.csv"]
     args = command_line.parser().parse_args([str(word) for word in words])
     with pytest.raises(BrokenPipeError):
-        command_line.predict_clips(args)
+        predict_command.run(args)
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 1 + 2 * 5
 
 
