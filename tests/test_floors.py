@@ -22,7 +22,8 @@ FLOORS = {
             "backbones heads tagger saved engines",
             "train pretrained runtime detect predict evaluate clip_table machine "
             "tables yardstick compare explain report export describe",
-            "__main__ study serve",
+            "study serve",
+            "__main__ commands",
         )
     )
     for name in names.split()

@@ -15,7 +15,7 @@ and all the rest in `docs/architecture.md`. Nothing heavy is imported until it i
 __version__ = "0.1.0"
 
 
-def load(path, *, window_seconds=0.0):
+def load(path, *, window_seconds=0.0, num_threads=1):
     """Load a saved tagger: clips in, scores by label out.
 
     Args:
@@ -24,10 +24,11 @@ def load(path, *, window_seconds=0.0):
             such as "yamnet" (`tfhier list weights`); or URL of a model on a server.
         window_seconds: float. Length of sound that it takes at a time, for long clips;
             0 for whole clips, or the model's own windows.
+        num_threads: int. Threads that share the work of a window, of a `.tflite` file.
 
     Returns:
         `tfhier.runtime.LoadedTagger`, with `tag`, `embed`, `sample_rate` and `levels`.
     """
     from tfhier.runtime import LoadedTagger
 
-    return LoadedTagger(path, window_seconds=window_seconds)
+    return LoadedTagger(path, window_seconds=window_seconds, num_threads=num_threads)

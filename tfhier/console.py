@@ -179,19 +179,20 @@ class TrainingBar:
         self._bar.close()
 
 
-def door(program: str, work: Callable[[], None]) -> int:
+def door(program: str, work: Callable[[], int | None]) -> int:
     """Run a command; print an error that a user can mend as one line.
 
     Args:
         program: str. Its name, which begins the line.
-        work: Function without arguments.
+        work: Function without arguments. What it returns is the exit status, None is 0.
 
     Returns:
-        The exit status: 0, or 2 after an `InputError` or an error of the operating
+        The exit status: 0 or the command's own, or 2 after an `InputError` or an error of the operating
         system (a full disk, a missing permission), or 130 when the user stopped it.
     """
+    status = 0
     try:
-        work()
+        status = work() or 0
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has seen enough, as `head` does.
@@ -220,4 +221,4 @@ def door(program: str, work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print(f"\n{program}: stopped; the same command goes on here", file=sys.stderr)
         return 130
-    return 0
+    return status

@@ -33,6 +33,8 @@ class LoadedTagger:
             `http://HOST:PORT/v1/models/NAME`.
         window_seconds: float. Length of sound that a model of whole clips takes at a
             time. Memory then no longer grows with the clip. Defaults to 0: whole clips.
+        num_threads: int > 0. Threads that share the work of a clip, of a `.tflite`
+            file: its scores do not depend on them. Others choose themselves.
 
     Raises:
         InputError: The file is missing, broken, no tagger of waveforms, or contradicts
@@ -40,11 +42,13 @@ class LoadedTagger:
             own.
     """
 
-    def __init__(self, path: str | Path, *, window_seconds: float = 0.0):
+    def __init__(
+        self, path: str | Path, *, window_seconds: float = 0.0, num_threads: int = 1
+    ):
         # A URL's password is nothing to be repeated in messages.
         self.path = _without_password(path)
         self._file = _find(path)
-        self._engine = _open(path, self._file)
+        self._engine = _open(path, self._file, num_threads)
         self.contract = self._engine.contract
         if window_seconds:
             self._choose_window(window_seconds)
@@ -323,7 +327,7 @@ def _find(path: str | Path) -> Path | None:
     return model_paths.find(path)
 
 
-def _open(name: str | Path, path: Path | None):
+def _open(name: str | Path, path: Path | None, num_threads: int):
     """Return the engine of a model, see `tfhier.engines`; import it only now."""
     if path is None:
         from tfhier.engines.server import ServerEngine
@@ -332,7 +336,7 @@ def _open(name: str | Path, path: Path | None):
     if path.suffix == ".tflite":
         from tfhier.engines.litert import LiteRTEngine
 
-        return LiteRTEngine(path)
+        return LiteRTEngine(path, num_threads=num_threads)
     if path.is_dir():
         with console.without_native_messages():
             from tfhier.engines.saved_model import SavedModelEngine

@@ -33,6 +33,11 @@ class Detector:
         self.windowing = options.windowing(tagger.contract)
         self.rules = options.rules(tagger.contract)
 
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound that is heard, in Hz."""
+        return self._tagger.sample_rate
+
     def events(self, blocks: Iterable[np.ndarray]) -> Iterator[Event]:
         """Yield the events of sound, each when nothing to come can change it.
 

@@ -1,0 +1,238 @@
+"""Folders of recordings: alike for any number of processes, whole after any kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import tfhier
+from tests.export import models
+from tfhier import __main__ as command_line
+from tfhier import event_tables
+from tfhier.detect import job
+from tfhier.detect.options import Options
+from tfhier.errors import InputError
+from tfhier.export import exporting
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = Options(threshold=0.55)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    path = models.write(tmp_path_factory.mktemp("model") / "model.keras")
+    exporting.export(
+        path,
+        exporting.Options(
+            formats=("tflite",), test_clips=0, timed=False, output=path.parent
+        ),
+    )
+    return path.with_suffix(".tflite")
+
+
+def record(path: Path, seconds: float, *, seed: int, rate: int = models.RATE) -> Path:
+    """A recording in which tones and noise take turns, so that there are events."""
+    parts = [
+        models.clip(0.7, rate=rate, seed=100 * seed + number)
+        for number in range(round(seconds / 0.7))
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.concatenate(parts), rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Six recordings in folders of two sites, one of them at another rate."""
+    folder = tmp_path_factory.mktemp("card")
+    for seed in range(5):
+        site = "north" if seed % 2 else "south"
+        record(folder / site / f"{site}_2026120{seed}_060000.wav", 9.0, seed=seed)
+    record(folder / "south" / "long.flac", 21.0, seed=9, rate=22_050)
+    return folder
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def heard(model, folder) -> list:
+    """What one process hears, without a job."""
+    detector = job.Detector(tfhier.load(model), OPTIONS)
+    found = [job.hear(detector, file) for file in files(folder)]
+    assert sum(len(each.events) for each in found) > 20
+    return found
+
+
+def test_any_number_of_processes_hears_the_same(model, folder, heard, tmp_path):
+    for workers in (1, 2, 5):
+        parts = tmp_path / f"{workers}.parts"
+        found = job.run(model, files(folder), parts, OPTIONS, num_workers=workers)
+        assert list(found.heard) == heard
+        assert (found.failed, found.num_before) == ({}, 0)
+
+
+def test_what_was_heard_is_not_heard_again(model, folder, heard, tmp_path, monkeypatch):
+    parts = tmp_path / "parts"
+    some = files(folder)[:3]
+    job.run(model, some, parts, OPTIONS, num_workers=1)
+    again = job.run(model, files(folder), parts, OPTIONS, num_workers=1)
+    assert (list(again.heard), again.num_before) == (heard, 3)
+    monkeypatch.setattr(job, "_hear_all", None)
+    last = job.run(model, files(folder), parts, OPTIONS, num_workers=1)
+    assert (list(last.heard), last.num_before) == (heard, 6)
+
+
+def test_a_recording_that_was_replaced_is_heard_again(model, tmp_path):
+    file = record(tmp_path / "a.wav", 3.0, seed=1)
+    first = job.run(model, [file], tmp_path / "parts", OPTIONS, num_workers=1)
+    record(file, 6.0, seed=2)
+    second = job.run(model, [file], tmp_path / "parts", OPTIONS, num_workers=1)
+    assert (first.heard[0].seconds, second.heard[0].seconds) == (2.8, 6.3)
+    assert second.num_before == 0
+
+
+def test_another_job_in_the_folder_is_named_and_fresh_starts_over(
+    model, folder, tmp_path
+):
+    some = files(folder)[:1]
+    job.run(model, some, tmp_path / "parts", OPTIONS, num_workers=1)
+    other = Options(threshold=0.6, gap_seconds=1.0)
+    with pytest.raises(
+        InputError, match=r"gap_seconds 0.0 -> 1.0; threshold 0.55 -> 0.6.*--fresh"
+    ):
+        job.run(model, some, tmp_path / "parts", other, num_workers=1)
+    found = job.run(
+        model, some, tmp_path / "parts", other, num_workers=1, fresh=True
+    )
+    assert found.num_before == 0
+
+
+def test_faulty_recordings_are_listed_while_the_others_go_on(
+    model, folder, heard, tmp_path
+):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "text.wav").write_text("no sound")
+    good = files(folder)[0]
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:-1_000])
+    bad = ["missing.wav", "empty.wav", "folder.wav", "text.wav", "cut.wav"]
+    mixed = [*(tmp_path / name for name in bad), good]
+    found = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert [each.events for each in found.heard] == [heard[0].events]
+    assert [path.name for path in found.failed] == bad
+    reasons = "".join(found.failed.values())
+    for said in ("no such file", "empty (0 bytes)", "a folder", "not audio", "truncat"):
+        assert said in reasons
+    # They are tried again, in case they were mended.
+    soundfile.write(tmp_path / "empty.wav", np.zeros(8_000), 8_000)
+    again = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert [path.name for path in again.failed] == [*bad[:1], *bad[2:]]
+
+
+def test_a_recording_that_ends_its_process_costs_no_other(
+    model, folder, heard, tmp_path, monkeypatch
+):
+    """As a decoder does that crashes, or one that takes all memory."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def watch(event, args):\n"
+        "    if event == 'open' and str(args[0]).endswith('killer.wav'):\n"
+        "        if 'spawn_main' in ' '.join(sys.orig_argv):\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "sys.addaudithook(watch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    killer = record(tmp_path / "killer.wav", 2.1, seed=3)
+    mixed = [*files(folder)[:2], killer, *files(folder)[2:]]
+    found = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert list(found.heard) == heard
+    assert list(found.failed) == [killer]
+    assert "was ended, by the system" in found.failed[killer]
+
+
+def command(model: Path, folder: Path, output: Path, *more) -> list[str]:
+    words = ["detect", model, folder, "-o", output, "--threshold", "0.55", *more]
+    return [str(word) for word in words]
+
+
+@pytest.mark.parametrize("after", [0.3, 0.9, 1.5])
+def test_a_job_that_is_killed_goes_on_and_ends_alike(
+    model, folder, heard, tmp_path, after
+):
+    output = tmp_path / "events.csv"
+    words = command(model, folder, output, "--workers", "2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", *words], cwd=ROOT, start_new_session=True
+    )
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert command_line.main(words) == 0
+    expected = tmp_path / "expected.csv"
+    event_tables.write(
+        expected, heard, levels=("zebra", "animal"), frequencies=(50.0, 4_000.0)
+    )
+    assert output.read_bytes() == expected.read_bytes()
+    assert not [path for path in tmp_path.rglob(".*") if path.suffix == ".json"]
+
+
+def test_the_command_says_what_it_heard(model, folder, heard, tmp_path, capsys):
+    output = tmp_path / "events.jsonl"
+    assert command_line.main(command(model, folder, output)) == 0
+    printed = capsys.readouterr().out
+    number = sum(len(each.events) for each in heard)
+    assert "heard    6 recordings, 0.02 h\n" in printed
+    assert f"events   {number}: " in printed
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(lines) == number
+    assert (tmp_path / "failed.csv").read_text() == "file,reason\n"
+    (tmp_path / "x.wav").write_text("no sound")
+    mixed = command(model, folder, output)
+    mixed.insert(2, str(tmp_path / "x.wav"))
+    assert command_line.main(mixed) == 3
+    printed = capsys.readouterr().out
+    assert "6 recordings, 0.02 h, 6 of them before" in printed
+    assert f"failed   1 recordings, see {tmp_path / 'failed.csv'}" in printed
+    assert "x.wav: is not audio" in (tmp_path / "failed.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Give recordings, or folders of them, and a table to write"),
+        (["a.wav"], "Give recordings, or folders"),
+        (["a.wav", "-o", "events.doc"], "does not tell by its ending"),
+        (["--stream"], "give --rate HZ"),
+        (["--stream", "--rate", "8000", "a.wav"], "and no recordings or --output"),
+        (["a.wav", "-o", "e.csv", "--workers", "0"], "--workers is 1 or more"),
+    ],
+)
+def test_contradictions_are_told(model, tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(["detect", str(model), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_gives_the_events_of_a_file(model, folder, heard):
+    file = files(folder)[1]
+    samples, rate = soundfile.read(file, dtype="int16")
+    done = subprocess.run(
+        [sys.executable, "-m", "tfhier", "detect", str(model), "--stream",
+         "--rate", str(rate), "--threshold", "0.55"],
+        input=samples.tobytes(), capture_output=True, cwd=ROOT, check=True, timeout=60,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = sorted((each["start"], each["end"], each["label"]) for each in lines)
+    assert found == [
+        (round(e.start, 3), round(e.end, 3), e.label) for e in heard[1].events
+    ]

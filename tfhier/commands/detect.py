@@ -1,0 +1,197 @@
+"""tfhier detect: events of recordings, or of a microphone as they happen."""
+
+import argparse
+import os
+from pathlib import Path
+
+from tfhier import console
+
+HELP = "find events in long recordings, or in a stream"
+# Some recordings could not be heard; the others' events are there.
+SOME_FAILED = 3
+_ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
+
+
+def add(p: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    p.add_argument("model", metavar="MODEL", help="best a .tflite file")
+    p.add_argument(
+        "audio", type=Path, nargs="*", metavar="AUDIO", help="files, or folders of them"
+    )
+    p.add_argument("-o", "--output", type=Path, help="table of events, events.csv")
+    p.add_argument(
+        "--format", default="", help="of the table (default: told by its name)"
+    )
+    p.add_argument("--workers", type=int, help="processes (default: one a core)")
+    p.add_argument("--fresh", action="store_true", help="hear everything anew")
+    _add_rules(p)
+    _add_stream(p)
+
+
+def _add_rules(p: argparse.ArgumentParser) -> None:
+    p = p.add_argument_group("what is an event (default: by the model's contract)")
+    p.add_argument(
+        "--threshold", type=float, help="of all labels, in place of the model's own"
+    )
+    p.add_argument(
+        "--precision",
+        type=float,
+        metavar="SHARE",
+        help="thresholds at which so many events were right on validation clips",
+    )
+    p.add_argument("--window", type=float, default=0.0, metavar="SECONDS")
+    p.add_argument(
+        "--overlap", type=float, metavar="SHARE", help="of windows, 0 or more, below 1"
+    )
+    p.add_argument(
+        "--combine", choices=("mean", "max"), default="mean", help="scores of windows"
+    )
+    p.add_argument(
+        "--release",
+        type=float,
+        default=0.8,
+        metavar="SHARE",
+        help="of the threshold, down to which an event goes on",
+    )
+    p.add_argument(
+        "--smooth", type=int, default=1, metavar="SLOTS", help="of a running median"
+    )
+    p.add_argument(
+        "--gap",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="longest pause inside an event",
+    )
+    p.add_argument(
+        "--min-seconds",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="shortest event",
+    )
+    p.add_argument(
+        "--ignore",
+        nargs="*",
+        default=["background"],
+        metavar="LABEL",
+        help="that is never an event (default: background)",
+    )
+
+
+def _add_stream(p: argparse.ArgumentParser) -> None:
+    p = p.add_argument_group("raw samples on standard input")
+    p.add_argument(
+        "--stream",
+        action="store_true",
+        help="hear them, print an event a line (JSON) as each ends",
+    )
+    p.add_argument("--rate", type=int, metavar="HZ", help="their sample rate")
+    p.add_argument("--encoding", choices=_ENCODINGS, default="s16le")
+    p.add_argument("--channels", type=int, default=1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find events; return the exit status.
+
+    Raises:
+        InputError: Arguments contradict each other, or nothing can be heard.
+    """
+    from tfhier.detect import options
+    from tfhier.errors import InputError
+
+    wanted = options.Options(
+        window_seconds=args.window,
+        overlap=args.overlap,
+        combine=args.combine,
+        threshold=args.threshold,
+        precision=args.precision,
+        release=args.release,
+        smooth_slots=args.smooth,
+        gap_seconds=args.gap,
+        min_seconds=args.min_seconds,
+        ignored=tuple(args.ignore),
+    )
+    if args.stream:
+        if args.audio or args.output or not args.rate:
+            raise InputError(
+                "--stream hears standard input and prints events: give --rate HZ, and "
+                "no recordings or --output."
+            )
+        return _stream(args, wanted)
+    if not args.audio or not args.output:
+        raise InputError(
+            "Give recordings, or folders of them, and a table to write: "
+            "tfhier detect MODEL recordings/ -o events.csv"
+        )
+    return _files(args, wanted)
+
+
+def _files(args: argparse.Namespace, wanted) -> int:
+    import tfhier
+    from tfhier import event_tables, model_paths, predict
+    from tfhier.detect import job
+
+    form = event_tables.format_of(args.output, args.format)
+    files = predict.find_clips(args.audio)
+    model = model_paths.find(args.model)
+    outcome = job.run(
+        model,
+        files,
+        args.output.with_name(f"{args.output.name}.parts"),
+        wanted,
+        num_workers=args.workers or len(os.sched_getaffinity(0)),
+        fresh=args.fresh,
+    )
+    tagger = tfhier.load(model)
+    event_tables.write(
+        args.output,
+        outcome.heard,
+        levels=tuple(tagger.levels),
+        frequencies=job.frequencies(tagger.contract),
+        format=form,
+    )
+    job.write_failed(args.output.with_name("failed.csv"), outcome.failed)
+    _show(args, outcome)
+    return SOME_FAILED if outcome.failed else 0
+
+
+def _show(args: argparse.Namespace, outcome) -> None:
+    hours = sum(each.seconds for each in outcome.heard) / 3600
+    counts: dict[str, int] = {}
+    for each in outcome.heard:
+        for event in each.events:
+            counts[event.label] = counts.get(event.label, 0) + 1
+    before = f", {outcome.num_before} of them before" if outcome.num_before else ""
+    console.line(
+        "heard", f"{len(outcome.heard)} recordings, {hours:.2f} h{before}"
+    )
+    told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
+    console.line("table", str(args.output))
+    if outcome.failed:
+        console.line(
+            "failed",
+            f"{len(outcome.failed)} recordings, see "
+            f"{args.output.with_name('failed.csv')}",
+        )
+
+
+def _stream(args: argparse.Namespace, wanted) -> int:
+    import sys
+
+    import tfhier
+    from tfhier import event_tables, recordings
+    from tfhier.detect.detector import Detector
+
+    detector = Detector(tfhier.load(args.model), wanted)
+    blocks = recordings.pcm_blocks(
+        sys.stdin.buffer,
+        source_rate=args.rate,
+        encoding=args.encoding,
+        num_channels=args.channels,
+        sample_rate=detector.sample_rate,
+    )
+    for event in detector.events(blocks):
+        print(event_tables.json_line(event), flush=True)
+    return 0

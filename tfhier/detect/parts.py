@@ -1,0 +1,98 @@
+"""What a job has heard so far: a folder beside its table, one file a recording.
+
+    events.csv.parts/job.json          what was asked for
+    events.csv.parts/3f0a...json       one recording and its events
+
+A recording's file is written when all of it was heard, whole or not at all, so that a
+killed job loses the recordings in hand and no other. It counts as long as the recording
+has the size and the date that it had then.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from tfhier.errors import InputError
+from tfhier.events import Event, Heard
+from tfhier.files import read_json, write_text
+
+_JOB = "job.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The folder of a job.
+
+    Args:
+        folder: Path.
+    """
+
+    folder: Path
+
+    def open(self, wanted: dict, *, fresh: bool) -> None:
+        """Make the folder, or go on in it.
+
+        Args:
+            wanted: What decides the events, as JSON has it.
+            fresh: bool. Whether what was heard before is deleted.
+
+        Raises:
+            InputError: The folder is of a job that was asked for otherwise.
+        """
+        if fresh and self.folder.exists():
+            shutil.rmtree(self.folder)
+        request = self.folder / _JOB
+        if not request.is_file():
+            write_text(request, json.dumps(wanted, indent=2) + "\n")
+            return
+        there = read_json(request)
+        differing = [
+            f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
+            for name in sorted(there.keys() | wanted.keys())
+            if there.get(name) != wanted.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
+                "over with --fresh, or keep both with another --output."
+            )
+
+    def write(self, heard: Heard) -> None:
+        """Keep what was heard in a recording."""
+        content = {
+            "file": os.fsencode(heard.file).decode("utf-8", "surrogateescape"),
+            "identity": _identity(heard.file),
+            "seconds": heard.seconds,
+            "sample_rate": heard.sample_rate,
+            "events": [dataclasses.asdict(event) for event in heard.events],
+        }
+        # As ASCII: names that are no UTF-8 come back as they were.
+        write_text(self._place(heard.file), json.dumps(content) + "\n")
+
+    def read(self, file: Path) -> Heard | None:
+        """Return what was heard in a recording; None if that is to be done."""
+        place = self._place(file)
+        if not place.is_file():
+            return None
+        content = read_json(place)
+        if content["identity"] != _identity(file):
+            return None
+        return Heard(
+            file=file,
+            seconds=content["seconds"],
+            sample_rate=content["sample_rate"],
+            events=tuple(Event(**event) for event in content["events"]),
+        )
+
+    def _place(self, file: Path) -> Path:
+        name = hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()
+        return self.folder / f"{name[:32]}.json"
+
+
+def _identity(file: Path) -> list[int]:
+    """Return what changes when a recording is replaced by another: bytes and date."""
+    found = os.stat(file)
+    return [found.st_size, found.st_mtime_ns]
