@@ -17,7 +17,7 @@ FLOORS = {
         (
             "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
             "experiment catalogue contract members golden model_paths network_digest "
-            "errors files console plots events",
+            "errors files console plots events event_tables recorder_names",
             "data graph_audio layers frontends augment losses",
             "backbones heads tagger saved engines",
             "train pretrained runtime predict evaluate clip_table machine tables "
