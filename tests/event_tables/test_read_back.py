@@ -83,6 +83,15 @@ def test_json_lines_written_out_by_hand(tmp_path):
     assert (last["site"], last["date_time"], last["event_time"]) == ("", None, None)
 
 
+def test_json_lines_are_readable_and_begin_with_what_one_looks_for(tmp_path):
+    what = [heard("größe.wav", sure(1, 2, label="長臂猿\udce9"))]
+    text = write(tmp_path / "e.jsonl", what).read_text(encoding="utf-8")
+    assert text.startswith(
+        '{"file": "größe.wav", "start": 1.0, "end": 2.0, "level": "species", '
+        '"label": "長臂猿\\\\udce9", "score": 0.9, '
+    )
+
+
 def test_an_event_past_midnight_is_of_the_next_day(tmp_path):
     what = [heard("A_20231231_235930.wav", sure(45.25, 46))]
     line = json.loads(write(tmp_path / "e.jsonl", what).read_text())
@@ -117,7 +126,7 @@ def test_nothing_is_read_back(path):
 def test_random_events_are_read_back(path):
     """In any order of lines, with awkward names and labels of any depth."""
     draw = random.Random(7)
-    levels = ("species", "label", "site", "=order", "score (m)", "größe\n")
+    levels = ("species", "label", "site", "=order", "score (m)", "größe\n\udce9")
     for _ in range(15):
         what = [
             heard(
@@ -162,6 +171,14 @@ def test_lines_may_be_sorted_and_left_out(path):
     assert read(path) == [heard(NIGHT[0].file, NIGHT[0].events[0])]
 
 
+def test_events_come_by_start_then_end_then_label(path):
+    events = (
+        sure(1, 2, label="a"), sure(1, 2, label="b"), sure(1, 3, label="a"), sure(2, 3),
+    )  # fmt: skip
+    (back,) = read(write(path, [heard("a.wav", *reversed(events))]))
+    assert back.events == events
+
+
 def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
     """Semicolons, decimal commas, a byte-order mark and columns of one's own."""
     rows = [*csv.reader(CSV.splitlines())]
@@ -171,6 +188,7 @@ def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
         for row in rows[1:]:
             numbers = [cell.replace(".", ",") for cell in row]
             writer.writerow([row[0], *numbers[1:-1], row[-1], "yes"])
+        writer.writerow([""] * 15)
         writer.writerow([])
     assert read(tmp_path / "e.csv") == read(write(tmp_path / "own.csv"))
 

@@ -53,7 +53,7 @@ def read(path: Path) -> list[Heard]:
         InputError: It is no such table, or a line does not fit.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="\n") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return heard_in(_rows(path, file))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text. Write the table again.") from None
