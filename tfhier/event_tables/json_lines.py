@@ -9,7 +9,6 @@ none. There is nothing in the file where there is no event.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -26,8 +25,7 @@ _KINDS = {str: "text", float: "number", int: "whole number", dict: "object"}
 def write(path: Path, content: Content) -> None:
     """Write a table."""
     lines = (
-        json.dumps(_as_json(asdict(row)), ensure_ascii=False)
-        for row in rows_of(content)
+        json.dumps(_as_json(vars(row)), ensure_ascii=False) for row in rows_of(content)
     )
     write_text(path, "".join(f"{line}\n" for line in lines))
 

@@ -29,6 +29,7 @@ def write(path: Path, content: Content) -> None:
     lines = [tab_line(COLUMNS)]
     before = 0.0
     for heard in content.heard:
+        begin_path = one_line(os.path.abspath(heard.file))
         low, high = band(content.frequencies, heard.sample_rate)
         for event in heard.events:
             start, end = span(event)
@@ -42,7 +43,7 @@ def write(path: Path, content: Content) -> None:
                         f"{before + end:.6f}",
                         f"{low:.1f}",
                         f"{high:.1f}",
-                        one_line(os.path.abspath(heard.file)),
+                        begin_path,
                         one_line(heard.file.name),
                         f"{start:.3f}",
                         one_line(event.label),
