@@ -246,9 +246,10 @@ def notes(report: Report) -> dict[str, str]:
     place = os.path.relpath(report.source, report.folder)
     found = {
         "proof": "largest difference of any score from the Keras model's "
-        f"({place}), over {report.files[0].proof.num_clips} synthetic clips, quiet and loud, short "
-        "and long; same best: clips (%) whose likeliest label is the same. Beside a "
-        "file of one length Keras hears its windows too, filled up with zeros"
+        f"({place}), over {report.files[0].proof.num_clips} synthetic clips, quiet "
+        "and loud, short and long; same best: clips (%) whose likeliest label is the "
+        "same. Beside a file of one length Keras hears its windows too, filled up with "
+        "zeros",
     }
     if report.num_test_clips:
         found["tested"] = (
