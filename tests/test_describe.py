@@ -88,15 +88,17 @@ def test_every_format_tells_its_contract_for_people(tmp_path, capsys, name):
     size = sum(
         item.stat().st_size for item in [path, *path.rglob("*")] if item.is_file()
     )
+    before = ["         the Keras model, before it was converted to this"]
     assert text.splitlines() == [
         f"bats  {path}  ({size / 1e6:.2f} MB)",
         "input    8000 Hz, clips of any length, trained on 2.5 s",
         "level    zebra: 3 labels: a (0.25), b (0.50), c (0.75)",
-        "level    animal: 2 labels: x (0.10), y (0.90)",
+        "level    animal: 2 labels: x (0.10) = a | b; y (0.90) = c",
         "scores   each the probability that its label is heard, whatever else is",
         "tags     thresholds: fitted on validation clips, in brackets",
-        "tested   zebra: mAP 50.0",
-        "tested   animal: mAP 87.5, f1 25.0",
+        "tested   zebra: mAP 50.0 (%)",
+        "tested   animal: mAP 87.5, f1 25.0 (%)",
+        *(before if name != "bats.keras" else []),
         "weights  float32",
         "source   trained on bats",
         "licence  CC BY 4.0",
@@ -123,6 +125,7 @@ def test_every_format_tells_its_contract_for_programs(tmp_path, capsys, name):
         "scores": PROMISED.score_meaning,
         "weights": "float32",
         "levels": {"zebra": ["a", "b", "c"], "animal": ["x", "y"]},
+        "groups": {"animal": {"x": ["a", "b"], "y": ["c"]}},
         "thresholds": {
             "zebra": {"a": 0.25, "b": 0.5, "c": 0.75},
             "animal": {"x": 0.1, "y": 0.9},
@@ -144,7 +147,7 @@ def test_a_model_that_promises_little_says_so(tmp_path, capsys):
     assert text.splitlines()[1:] == [
         "input    16000 Hz, clips of any length",
         "level    zebra: 3 labels: a, b, c",
-        "level    animal: 2 labels: x, y",
+        "level    animal: 2 labels: x = a | b; y = c",
         f"scores   {bare.score_meaning}",
         "tags     thresholds: none",
         "weights  float32",
@@ -160,7 +163,10 @@ def test_windows_features_and_many_labels_are_told(tmp_path, capsys):
         taxonomy=many, sample_rate=16_000, window_seconds=0.975, hop_seconds=0.48
     )
     _, text, _ = tfhier(capsys, tflite_file(tmp_path / "a.tflite", windowed))
-    assert "\ninput    16000 Hz, 0.975-s windows every 0.48 s\n" in text
+    assert (
+        "\ninput    16000 Hz, 0.975-s windows every 0.48 s, what is shorter filled up "
+        "with zeros\n"
+    ) in text
     assert "\nlevel    label: 31 labels\n" in text
     found = describe.model(str(tmp_path / "a.tflite"))
     assert found["levels"]["label"] == list(many.labels_of("label"))

@@ -117,8 +117,10 @@ def test_results_on_other_data_are_not_taken(models):
 
 
 def test_close_names_of_models_are_offered_and_nothing_else(models):
-    for name in ("openmic_gmp", "openmic_resatt"):
+    for name in ("openmic_gmp", "openmic_resatt", "openmic_notes"):
         (models / name).mkdir()
+    file(models / "openmic_gmp" / "metrics.json")
+    file(models / "openmic_resatt" / "best.keras")
     for name in ("openmic_gmp.tflite", "openmic_gm.csv", ".openmic_gm"):
         file(models / name)
     text = message(models / "openmic_gm")

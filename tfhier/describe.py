@@ -1,10 +1,12 @@
 """What an experiment or a saved model is, told without training or computing it."""
 
+import itertools
 from pathlib import Path
 
 from tfhier import catalogue, console, contract, members, model_paths
 from tfhier.engines.server import ServerEngine
 from tfhier.errors import InputError
+from tfhier.taxonomy import Taxonomy
 
 # More labels of a level than these are counted, not printed.
 _MOST_LABELS = 30
@@ -22,7 +24,6 @@ def experiment(name: str, folder: Path, profile: str) -> dict:
     chosen = experiments[name].profile(profile)
     with console.without_native_messages():
         from tfhier import frontends, tagger
-    from tfhier.taxonomy import Taxonomy
 
     if not chosen.taxonomy:
         raise InputError(
@@ -118,6 +119,7 @@ def model(name: str) -> dict:
         "scores": promised.score_meaning,
         "weights": promised.weights,
         "levels": {level: list(promised.taxonomy.labels_of(level)) for level in levels},
+        "groups": _groups(promised.taxonomy),
         "thresholds": {
             level: dict(zip(promised.taxonomy.labels_of(level), bounds, strict=True))
             for level, bounds in promised.thresholds.items()
@@ -136,10 +138,8 @@ def show_model(found: dict) -> None:
     size = f"  ({found['bytes'] / 1e6:.2f} MB)" if found["bytes"] else ""
     print(f"{found['name']}  {found['path']}{size}")
     console.line("input", _input(found))
-    for level, labels in found["levels"].items():
-        console.line(
-            "level", f"{level}: {_labels(labels, found['thresholds'].get(level))}"
-        )
+    for level in found["levels"]:
+        console.line("level", f"{level}: {_labels(found, level)}")
     console.line("scores", found["scores"])
     bounds = (
         "fitted on validation clips, in brackets" if found["thresholds"] else "none"
@@ -151,7 +151,9 @@ def show_model(found: dict) -> None:
             for name, value in figures.items()
             if name != "loss"
         ]
-        console.line("tested", f"{level}: {', '.join(shown)}")
+        console.line("tested", f"{level}: {', '.join(shown)} (%)")
+    if found["results"] and not found["path"].endswith(".keras"):
+        console.line("", "the Keras model, before it was converted to this")
     console.line("weights", found["weights"])
     console.line("source", found["source"] or "not stated")
     console.line("licence", found["licence"] or "not stated")
@@ -165,7 +167,8 @@ def _input(found: dict) -> str:
         return "precomputed features, not sound"
     if found["window_seconds"]:
         length = (
-            f"{found['window_seconds']:g}-s windows every {found['hop_seconds']:g} s"
+            f"{found['window_seconds']:g}-s windows every {found['hop_seconds']:g} s, "
+            "what is shorter filled up with zeros"
         )
     else:
         length = "clips of any length"
@@ -173,14 +176,29 @@ def _input(found: dict) -> str:
     return f"{rate} Hz, {length}" + (f", trained on {trained:g} s" if trained else "")
 
 
-def _labels(labels: list[str], bounds: dict[str, float] | None) -> str:
+def _labels(found: dict, level: str) -> str:
+    """Return a level's labels, their thresholds and, after "=", what is below them."""
+    labels, bounds = found["levels"][level], found["thresholds"].get(level)
     if len(labels) > _MOST_LABELS:
         return f"{len(labels)} labels"
+    below = found["groups"].get(level)
     shown = [
-        label if bounds is None else f"{label} ({bounds[label]:.2f})"
+        label
+        + (f" ({bounds[label]:.2f})" if bounds else "")
+        + (f" = {' | '.join(below[label])}" if below else "")
         for label in labels
     ]
-    return f"{len(labels)} labels: {', '.join(shown)}"
+    return f"{len(labels)} labels: {'; '.join(shown) if below else ', '.join(shown)}"
+
+
+def _groups(taxonomy: Taxonomy) -> dict[str, dict[str, list[str]]]:
+    """Return by level above the finest: label -> labels of the level below."""
+    found = {}
+    for lower, upper in itertools.pairwise(taxonomy.levels):
+        names = taxonomy.labels_of(lower)
+        groups = [[names[child] for child in each] for each in taxonomy.groups(lower)]
+        found[upper] = dict(zip(taxonomy.labels_of(upper), groups, strict=True))
+    return found
 
 
 def _size(path: Path) -> int:

@@ -127,6 +127,8 @@ def is_saved_model(path: Path) -> bool:
 def damaged(path: Path, reason: object) -> InputError:
     """Return the one error for a model that cannot be what was written."""
     said = str(reason) or type(reason).__name__
+    if isinstance(reason, zipfile.BadZipFile) and path.suffix == ".tflite":
+        said = "what tfhier writes behind the network is missing or not whole"
     kind = ".tflite file" if path.suffix == ".tflite" else ".keras file"
     if is_saved_model(path):
         kind = "SavedModel"

@@ -84,6 +84,11 @@ def serving_folder(name: str) -> tuple[str, Path]:
     for folder in (path, path / "serving"):
         if versions(folder):
             return called or model_name(folder), folder
+    if path.is_file() and path.suffix != ".keras":
+        raise InputError(
+            f"{path} cannot be served. Give the folder of the model that it was "
+            "exported from, with serving/ in it."
+        )
     raise InputError(
         f"{path} holds no exported versions (serving/1, ...). Export first: tfhier "
         f"export {path} --to savedmodel"
@@ -114,8 +119,10 @@ def _stand_in(path: Path) -> Path:
 
 
 def _may_be_model(path: Path) -> bool:
-    is_model = path.is_dir() or path.suffix in (".keras", ".tflite")
-    return is_model and not path.name.startswith(".")
+    if path.suffix in (".keras", ".tflite"):
+        return True
+    has = any((path / name).exists() for name in (BEST, "metrics.json", "serving"))
+    return has or members.is_saved_model(path) or bool(versions(path))
 
 
 def _best_run(folder: Path) -> Path:

@@ -122,6 +122,10 @@ def predict(
             else:
                 answer = tagger.answer(file, with_log_mel=with_log_mel)
         except InputError as error:
+            if not skip_bad and len(files) > 1:
+                raise InputError(
+                    f"{error} Of several clips --skip-bad leaves such out."
+                ) from None
             if not skip_bad:
                 raise
             bad.append(str(error))

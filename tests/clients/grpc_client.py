@@ -21,7 +21,10 @@ def main(address: str, model: str, path: str) -> None:
     request.inputs["wav"].CopyFrom(tf.make_tensor_proto([Path(path).read_bytes()]))
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        response = stub.Predict(request, timeout=30)
+        try:
+            response = stub.Predict(request, timeout=30)
+        except grpc.RpcError as error:
+            sys.exit(f"{error.code().name}: {error.details()}")
     for level, tensor in sorted(response.outputs.items()):
         print(level, *(f"{score:.9g}" for score in tensor.float_val))
 

@@ -16,4 +16,4 @@ file=$3
     base64 < "$file" | tr -d '\n'
     printf '"}]}'
 } | curl --silent --show-error --fail-with-body --data-binary @- \
-    "$url/v1/models/$model:predict"
+    --write-out '\n' "$url/v1/models/$model:predict"

@@ -14,7 +14,15 @@ from tests import tiny
 from tests.export import models
 from tfhier import clip_table, contract, golden, members, saved
 from tfhier.errors import InputError
-from tfhier.export import exporting, proof, quantization, saved_model, tflite, trial
+from tfhier.export import (
+    exporting,
+    proof,
+    quantization,
+    saved_model,
+    summary,
+    tflite,
+    trial,
+)
 from tfhier.export.exporting import Options
 from tfhier.files import read_json
 from tfhier.train import sweep
@@ -185,14 +193,18 @@ def test_the_card_tells_labels_figures_files_and_origin(job, report):
     text = (job.folder / "model_card.md").read_text(encoding="utf-8")
     promised = contract.read(job.folder / "seed0" / "best.keras")
     bounds = promised.thresholds["fine"]
-    shown = ", ".join(
-        f"{label} ({bound:.2f})" for label, bound in zip("abcdef", bounds, strict=True)
+    shown = "\n".join(
+        f"| {label} | {bound:.2f} |"
+        for label, bound in zip("abcdef", bounds, strict=True)
     )
-    assert f"\n**fine**: {shown}\n" in text
+    assert f"\n| fine | threshold |\n| --- | --- |\n{shown}\n\n" in text
+    top = promised.thresholds["coarse"][1]
+    assert "\n| coarse | threshold | its fine |\n" in text
+    assert f"\n| y | {top:.2f} | c, d |\n" in text
     assert "8,000 Hz, floats in [-1, 1], of any length from 129 samples on" in text
     assert "trained and tested on 0.6 s" in text
     for level, figures in promised.results.items():
-        assert f"| {level} | mAP | {figures['mAP']:.4f} |" in text
+        assert f"| {level} | mAP | {100 * figures['mAP']:.1f} % |" in text
         assert f"| {level} | loss |" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[-4:]] == [
@@ -351,7 +363,43 @@ def promising(small: Path, folder: Path, **changes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("options", [{"fixed": True}, {"weights": ("int8",)}])
+def test_files_of_earlier_exports_are_tried_and_timed_again_with_new_ones(
+    job, tmp_path
+):
+    run = shutil.copytree(job.folder / "seed0", tmp_path / "seed0")
+    only = {"formats": ("tflite",), "output": tmp_path}
+    exporting.export(run, exporting.Options(**only, test_clips=4))
+    first = read_json(tmp_path / "export.json")
+    report = exporting.export(run, exporting.Options(**only, weights=("dynamic",)))
+    assert [each.weights for each in report.files] == ["float32", "dynamic"]
+    assert report.num_test_clips > 4
+    assert report.files[0].milliseconds.keys() == {1, 2, 4}
+    assert report.files[0].milliseconds[1] != first["files"][0]["milliseconds"]["1"]
+    after = report.files[0].figures["fine"]["mAP"]
+    assert report.before["fine"]["mAP"] == pytest.approx(after, abs=1e-6)
+    # What is not asked for anew stays on record.
+    quick = exporting.Options(**only, weights=("float16",), test_clips=0, timed=False)
+    last = exporting.export(run, quick)
+    assert last.files[:2] == report.files
+    assert (last.before, last.timed_seconds) == (report.before, report.timed_seconds)
+    header, rows = summary.rows(last)
+    assert rows[2][-3:] == ["-", "-", "-"] and rows[2][header.index("after")] == "-"
+    # A file that was damaged since is not told of.
+    damaged = last.files[0].path
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    names = [each.weights for each in exporting.export(run, quick).files]
+    assert names == ["dynamic", "float16"]
+
+
+def test_weights_of_no_file_are_refused():
+    with pytest.raises(InputError, match="none is asked for: .* Received: int8"):
+        exporting.Options(formats=("savedmodel",), weights=("int8",))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"fixed": True}, {"weights": ("int8",), "calibration": (Path("sounds"),)}],
+)
 def test_a_fixed_length_is_needed_and_not_guessed(small, tmp_path, never, options):
     path = promising(small, tmp_path, clip_seconds=0.0)
     match = "bats does not say how long its clips are, .* needs one: --seconds 5"

@@ -68,7 +68,12 @@ def run(args: argparse.Namespace) -> None:
             licence=args.licence,
             citation=args.citation,
         ),
+        progress=_say_proved,
     )
     print(console.table(*summary.rows(report)))
     for topic, text in summary.notes(report).items():
         console.line(topic, text)
+
+
+def _say_proved(exported) -> None:
+    console.line("proved", f"{exported.path}, {exported.num_bytes / 1e6:.2f} MB")

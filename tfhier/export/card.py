@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tfhier import console
 from tfhier.contract import Contract
 
 # More labels of a level than these are counted, not listed.
@@ -27,17 +28,17 @@ def text(promised: Contract, *, files: Sequence[str] = ()) -> str:
     ]
     if files:
         parts += ["## Files", *files]
-    parts += ["## Where it comes from", *_origin(promised)]
+    parts += ["## Where it comes from", _origin(promised, of_files=bool(files))]
     return "\n\n".join(parts) + "\n"
 
 
 def _what(promised: Contract) -> str:
-    sizes = [
-        f"{size} labels of {level}" for level, size in promised.taxonomy.sizes.items()
-    ]
+    sizes = promised.taxonomy.sizes
+    levels = ", ".join(f"{level} ({size} labels)" for level, size in sizes.items())
+    several = f"on {len(sizes)} levels: {levels}" if len(sizes) > 1 else f"by {levels}"
     return (
-        f"Tags sound with {' and '.join(sizes)}. Made by tfhier, which reads the "
-        "contract inside the file: `tfhier describe`, `tfhier selftest`."
+        f"Tags sound {several}. Made by tfhier, which reads the contract inside the "
+        "file: `tfhier describe`, `tfhier selftest`."
     )
 
 
@@ -47,7 +48,8 @@ def _input(promised: Contract) -> str:
         length = (
             f"in windows of {promised.window_seconds:g} s "
             f"({round(promised.window_seconds * rate):,} samples) every "
-            f"{promised.hop_seconds:g} s, whose scores are averaged"
+            f"{promised.hop_seconds:g} s, whose scores are averaged; shorter sound and "
+            "the last window are filled up with zeros"
         )
     else:
         length = f"of any length from {promised.min_samples:,} samples on"
@@ -69,18 +71,27 @@ def _output(promised: Contract) -> list[str]:
             else "given at 0.5 or above: no thresholds were fitted."
         )
     ]
-    for level in promised.taxonomy.levels:
-        labels = promised.taxonomy.labels_of(level)
-        if len(labels) > _MOST_LABELS:
-            found.append(f"**{level}**: {len(labels)} labels, listed in the contract.")
-            continue
-        bounds = promised.thresholds.get(level)
-        shown = [
-            label if bounds is None else f"{label} ({bound:.2f})"
-            for label, bound in zip(labels, bounds or labels, strict=True)
+    return found + [_labels(promised, level) for level in promised.taxonomy.levels]
+
+
+def _labels(promised: Contract, level: str) -> str:
+    """Return a table of a level's labels, their thresholds and what is below them."""
+    labels = promised.taxonomy.labels_of(level)
+    if len(labels) > _MOST_LABELS:
+        return f"**{level}**: {len(labels)} labels, listed in the contract."
+    columns = {level: labels}
+    if bounds := promised.thresholds.get(level):
+        columns["threshold"] = [f"{bound:.2f}" for bound in bounds]
+    depth = promised.taxonomy.depth_of(level)
+    if depth:
+        below = promised.taxonomy.levels[depth - 1]
+        names = promised.taxonomy.labels_of(below)
+        columns[f"its {below}"] = [
+            ", ".join(names[child] for child in group)
+            for group in promised.taxonomy.groups(below)
         ]
-        found.append(f"**{level}**: {', '.join(shown)}")
-    return found
+    rows = [list(columns), ["---"] * len(columns), *zip(*columns.values(), strict=True)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _measured(promised: Contract) -> list[str]:
@@ -90,25 +101,27 @@ def _measured(promised: Contract) -> list[str]:
         ]
     rows = ["| level | figure | value |", "|---|---|---|"]
     rows += [
-        f"| {level} | {name} | {value:.4f} |"
+        f"| {level} | {name} | {console.percent(value)} % |"
         for level, found in promised.results.items()
         for name, value in found.items()
         if name != "loss"
     ]
     return [
-        "On the test clips of its own data set. Other places, devices and seasons "
-        "differ: test it on sound of yours before you rely on it.",
+        "The Keras model, before any conversion, on all test clips of its own data "
+        "set. Other places, devices and seasons differ: test it on sound of yours "
+        "before you rely on it.",
         "\n".join(rows),
     ]
 
 
-def _origin(promised: Contract) -> list[str]:
+def _origin(promised: Contract, *, of_files: bool) -> str:
     made = ", ".join(f"{name} {value}" for name, value in promised.versions.items())
     lines = [
         f"* training: {promised.source or 'not stated'}",
         f"* licence of the weights: {promised.licence or 'not stated'}",
         f"* citation: {promised.citation or 'none'}",
         f"* saved with: {made or 'not stated'}",
-        f"* weights: {promised.weights}",
     ]
-    return ["\n".join(lines)]
+    if not of_files:  # else each has its own in the table
+        lines.append(f"* weights: {promised.weights}")
+    return "\n".join(lines)

@@ -8,7 +8,7 @@ saved_models/openmic_resatt/{export.json, model_card.md}
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ WEIGHTS = ("float32", *quantization.KINDS)
 # Another kernel of 8 bits may round the other way in every layer.
 _TOLERANCE_OF_8_BITS = 0.05
 _NUM_CALIBRATION = 100
+# Of a run's folder: where its training clips are.
+SOUNDS = "training_sounds.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class Options:
                 "more. "
                 f"Received: {self.seconds:g} s, {self.test_clips} clips"
             )
+        if "tflite" not in self.formats and set(self.weights) != {"float32"}:
+            raise InputError(
+                f"Weights are chosen of .tflite files, and none is asked for: --to "
+                f"tflite. Received: {', '.join(self.weights)}"
+            )
         # In names of files and in URLs.
         if not re.fullmatch(r"(?!\.)[\w@.-]{0,100}", self.name):
             raise InputError(
@@ -117,12 +124,18 @@ class _Source:
         return LoadedTagger(self.path, window_seconds=promised.window_seconds)
 
 
-def export(place: str | Path, options: Options) -> Report:
+def export(
+    place: str | Path,
+    options: Options,
+    *,
+    progress: Callable[[Exported], None] = lambda _: None,
+) -> Report:
     """Write a saved tagger in other formats, each proved equal before it is kept.
 
     Args:
         place: str or Path. A `.keras` file, or the folder of a run or an experiment.
         options: Options.
+        progress: Function that is told each file when it is proved.
 
     Returns:
         Report, which is written too: `export.json` and `model_card.md`.
@@ -136,6 +149,12 @@ def export(place: str | Path, options: Options) -> Report:
     if path.suffix != ".keras":
         raise InputError(
             f"{path} is no .keras file. Give the one that it was exported from."
+        )
+    listed = path.parent / SOUNDS
+    if "int8" in options.weights and not (options.calibration or listed.is_file()):
+        raise InputError(
+            "For 8 bits sounds like those to come are needed, and there is no "
+            f"{listed}: --calibration FOLDER"
         )
     tagger = LoadedTagger(path)
     _require_as_saved(tagger)
@@ -160,8 +179,10 @@ def export(place: str | Path, options: Options) -> Report:
     with _folder(folder):
         if "savedmodel" in options.formats:
             found.append(_export_saved_model(source))
+            progress(found[-1])
         for weights, own in contracts.items():
             found.append(_export_tflite(source, own, sounds.get(weights, ()), options))
+            progress(found[-1])
     return summary.conclude(
         found,
         name=name,
@@ -245,17 +266,11 @@ def _sounds(
         return {}
     own = contracts["int8"]
     rate, length = own.sample_rate, round(own.window_seconds * own.sample_rate)
-    listed = source.path.parent / "training_sounds.csv"
     if options.calibration:
         files = tuple(find_clips(options.calibration))
         found = Listed(files, (None,) * len(files), ("",) * len(files))
-    elif listed.is_file():
-        found = clip_table.read(listed)
     else:
-        raise InputError(
-            "For 8 bits sounds like those to come are needed, and there is no "
-            f"{listed}: --calibration FOLDER"
-        )
+        found = clip_table.read(source.path.parent / SOUNDS)
     found = found.some(_NUM_CALIBRATION)
     waveforms = [found.waveform(i, sample_rate=rate) for i in range(len(found))]
     return {"int8": [audio.fix_length(each, length)[None] for each in waveforms]}

@@ -2,12 +2,14 @@
 
 import collections
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfhier import clip_table, console, contract, machine, members
 from tfhier.clip_table import Listed
+from tfhier.errors import InputError
 from tfhier.export import card, trial
 from tfhier.export.proof import Proof
 from tfhier.files import read_json, write_json, write_text
@@ -49,6 +51,7 @@ class Report:
     Args:
         name: str. Of the model.
         folder: Path that it was written to.
+        source: Path of the `.keras` file.
         files: Tuple of Exported.
         before: Figures of the Keras model on the same test clips, empty without any.
         num_test_clips: int.
@@ -57,6 +60,7 @@ class Report:
 
     name: str
     folder: Path
+    source: Path
     files: tuple[Exported, ...]
     before: dict[str, dict[str, float]]
     num_test_clips: int
@@ -82,22 +86,20 @@ def conclude(
         test_clips: Listed, or None: they are not tried.
         timed: bool. Whether `.tflite` files are timed.
     """
-    before, num_clips = {}, 0
+    report = _earlier(folder, files)
+    # All files of the table in turns: else times and clips would not be the same.
+    files = [*report.files, *files]
     if test_clips is not None:
         taggers = {each.path: LoadedTagger(each.path) for each in files}
         found = trial.figures({source: LoadedTagger(source), **taggers}, test_clips)
-        before, num_clips = found[source], len(test_clips)
         files = [dataclasses.replace(each, figures=found[each.path]) for each in files]
-    files, seconds = _timed(files) if timed else (files, 0.0)
-    earlier = _earlier(folder, {each.path for each in files})
-    report = Report(
-        name=name,
-        folder=folder,
-        files=(*earlier, *files),
-        before=before,
-        num_test_clips=num_clips,
-        timed_seconds=seconds,
-    )
+        report = dataclasses.replace(
+            report, before=found[source], num_test_clips=len(test_clips)
+        )
+    if timed:
+        files, seconds = _timed(files)
+        report = dataclasses.replace(report, timed_seconds=seconds)
+    report = dataclasses.replace(report, name=name, source=source, files=tuple(files))
     write_json(folder / REPORT, to_dict(report))
     promised = dataclasses.replace(contract.read(source), name=name)
     told = [f"* {topic}: {text}" for topic, text in notes(report).items()]
@@ -106,19 +108,37 @@ def conclude(
     return report
 
 
-def _earlier(folder: Path, anew: set[Path]) -> list[Exported]:
-    """Return what is on record of files of earlier exports that are still there."""
-    if not (folder / REPORT).is_file():
-        return []
+def _earlier(folder: Path, anew: Sequence[Exported]) -> Report:
+    """Return what is on record of files of earlier exports that are still there.
+
+    Of those that were damaged since or have other labels there is nothing to say.
+    """
+    place = folder / REPORT
+    record = read_json(place) if place.is_file() else {}
+    taxonomy = contract.read(anew[0].path).taxonomy
     found = []
-    for told in read_json(folder / REPORT).get("files", []):
+    for told in record.get("files", []):
         path = folder / told["path"]
-        if path in anew or not path.exists():
+        if path in [each.path for each in anew] or not path.exists():
+            continue
+        try:
+            members.verify(path)
+            if contract.read(path).taxonomy != taxonomy:
+                continue
+        except InputError:
             continue
         times = {int(n): each for n, each in told["milliseconds"].items()}
         facts = {**told, "path": path, "milliseconds": times}
         found.append(Exported(**{**facts, "proof": Proof(**told["proof"])}))
-    return found
+    return Report(
+        name="",
+        folder=folder,
+        source=folder,
+        files=tuple(found),
+        before=record.get("before", {}) if found else {},
+        num_test_clips=record.get("num_test_clips", 0) if found else 0,
+        timed_seconds=record.get("timed_seconds", 0.0) if found else 0.0,
+    )
 
 
 def test_clips(run: Path, most: int) -> Listed | None:
@@ -147,12 +167,13 @@ def _timed(files: Sequence[Exported]) -> tuple[list[Exported], float]:
     }
     if not own:
         return list(files), 0.0
+    last = list(own.values())[-1]
+    fixed = [each.window_seconds for each in own.values() if each.window_seconds]
+    seconds = fixed[-1] if fixed else last.usual_seconds
     # A file of a fixed length takes no other.
-    seconds = max(each.window_seconds for each in own.values())
-    first = next(iter(own.values()))
-    seconds = seconds or first.usual_seconds
-    samples = round(seconds * first.sample_rate)
-    taken = trial.latency(list(own), samples, num_threads=_THREADS)
+    fit = [path for path, each in own.items() if each.window_seconds in (0.0, seconds)]
+    samples = round(seconds * last.sample_rate)
+    taken = trial.latency(fit, samples, num_threads=_THREADS)
     return [
         dataclasses.replace(each, milliseconds=taken.get(each.path, {}))
         for each in files
@@ -222,21 +243,24 @@ def markdown(report: Report) -> str:
 def notes(report: Report) -> dict[str, str]:
     """Return what the table's columns are of and where it all is: topic -> sentence."""
     made = machine.describe()
+    place = os.path.relpath(report.source, report.folder)
     found = {
-        "proof": "largest difference of any score from the Keras model's, over "
-        f"{report.files[0].proof.num_clips} synthetic clips, quiet and loud, short "
-        "and long"
+        "proof": "largest difference of any score from the Keras model's "
+        f"({place}), over {report.files[0].proof.num_clips} synthetic clips, quiet "
+        "and loud, short and long; same best: clips (%) whose likeliest label is the "
+        "same. Beside a file of one length Keras hears its windows too, filled up with "
+        "zeros",
     }
     if report.num_test_clips:
         found["tested"] = (
-            f"before (Keras) and after: the finest level of {report.num_test_clips} "
-            "test clips of the run"
+            "before (Keras) and after, in %: the finest level, on "
+            f"{report.num_test_clips} test clips of the run"
         )
     if report.timed_seconds:
         found["times"] = (
             f"LiteRT on {report.timed_seconds:g} s of sound, medians of rounds in "
-            f"which all files take turns ({made['processor']}, {made['date']}): trust "
-            "their ratios"
+            f"which all files take turns ({made['processor']}, {os.cpu_count()} cores, "
+            f"{made['date']}): trust their ratios; '-': another length, or not timed"
         )
     found["report"] = f"{report.folder / REPORT} (operations of every file)"
     found["card"] = str(report.folder / members.CARD)

@@ -219,12 +219,15 @@ def contract_of(
         said = (getattr(each, field) for each in started)
         return list(dict.fromkeys(filter(None, said)))
 
+    clips = bundle.clips
+    made = " (SYNTHETIC: figures on it say nothing of real sound)"
+    trained = f"trained on {clips.name}{made * (clips.kind == 'embedded')}"
     return Contract(
         taxonomy=bundle.taxonomy,
         sample_rate=0 if experiment.features else settings["sample_rate"],
         softmax=experiment.loss == "cce",
         clip_seconds=0.0 if experiment.features else float(experiment.clip_seconds),
-        source=" from ".join([f"trained on {bundle.clips.name}", *told("source")]),
+        source=" from ".join([trained, *told("source")]),
         licence="; ".join(told("licence")),
         citation="; ".join(told("citation")),
     )
