@@ -6,6 +6,7 @@
     tfhier prepare DATASET [--output FOLDER]
     tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
     tfhier predict MODEL AUDIO... [--npz FILE] [--csv FILE] [--top 5]
+    tfhier detect MODEL AUDIO... -o events.csv [--precision 0.9] [--workers 4]
     tfhier export MODEL --to savedmodel tflite [--weights float32 int8 ...]
     tfhier serve MODEL... [--rest-port 8501] [--grpc-port 8500]
     tfhier selftest MODEL
@@ -23,6 +24,7 @@ import tfhier
 from tfhier import console
 from tfhier.commands import (
     describe,
+    detect,
     export,
     listing,
     port,
@@ -38,6 +40,7 @@ COMMANDS = {
     "prepare": prepare,
     "port": port,
     "predict": predict,
+    "detect": detect,
     "export": export,
     "serve": serve,
     "selftest": selftest,

@@ -110,9 +110,7 @@ def test_another_job_in_the_folder_is_named_and_fresh_starts_over(
         InputError, match=r"gap_seconds 0.0 -> 1.0; threshold 0.55 -> 0.6.*--fresh"
     ):
         job.run(model, some, tmp_path / "parts", other, num_workers=1)
-    found = job.run(
-        model, some, tmp_path / "parts", other, num_workers=1, fresh=True
-    )
+    found = job.run(model, some, tmp_path / "parts", other, num_workers=1, fresh=True)
     assert found.num_before == 0
 
 

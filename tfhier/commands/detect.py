@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from tfhier import console
+from tfhier.errors import InputError
 
 HELP = "find events in long recordings, or in a stream"
 # Some recordings could not be heard; the others' events are there.
@@ -98,7 +100,6 @@ def run(args: argparse.Namespace) -> int:
         InputError: Arguments contradict each other, or nothing can be heard.
     """
     from tfhier.detect import options
-    from tfhier.errors import InputError
 
     wanted = options.Options(
         window_seconds=args.window,
@@ -132,6 +133,8 @@ def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import event_tables, model_paths, predict
     from tfhier.detect import job
 
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers is 1 or more. Received: {args.workers}")
     form = event_tables.format_of(args.output, args.format)
     files = predict.find_clips(args.audio)
     model = model_paths.find(args.model)
@@ -163,9 +166,7 @@ def _show(args: argparse.Namespace, outcome) -> None:
         for event in each.events:
             counts[event.label] = counts.get(event.label, 0) + 1
     before = f", {outcome.num_before} of them before" if outcome.num_before else ""
-    console.line(
-        "heard", f"{len(outcome.heard)} recordings, {hours:.2f} h{before}"
-    )
+    console.line("heard", f"{len(outcome.heard)} recordings, {hours:.2f} h{before}")
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
     console.line("table", str(args.output))
@@ -178,11 +179,10 @@ def _show(args: argparse.Namespace, outcome) -> None:
 
 
 def _stream(args: argparse.Namespace, wanted) -> int:
-    import sys
-
     import tfhier
-    from tfhier import event_tables, recordings
+    from tfhier import recordings
     from tfhier.detect.detector import Detector
+    from tfhier.event_tables import json_lines
 
     detector = Detector(tfhier.load(args.model), wanted)
     blocks = recordings.pcm_blocks(
@@ -193,5 +193,5 @@ def _stream(args: argparse.Namespace, wanted) -> int:
         sample_rate=detector.sample_rate,
     )
     for event in detector.events(blocks):
-        print(event_tables.json_line(event), flush=True)
+        print(json_lines.line(event), flush=True)
     return 0

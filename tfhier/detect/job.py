@@ -85,7 +85,7 @@ def hear(detector: Detector, file: Path) -> Heard:
         AudioError: It cannot be read to its end.
     """
     with Recording(file) as recording:
-        blocks = recording.blocks(detector.sample_rate)
+        blocks = recording.blocks(sample_rate=detector.sample_rate)
         events = sorted(
             detector.events(blocks),
             key=lambda each: (each.start, each.end, each.level, each.label),
@@ -93,7 +93,7 @@ def hear(detector: Detector, file: Path) -> Heard:
         return Heard(
             file=file,
             seconds=recording.seconds,
-            sample_rate=recording.sample_rate,
+            sample_rate=recording.source_rate,
             events=tuple(events),
         )
 

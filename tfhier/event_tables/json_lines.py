@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables.cells import spelled, unspelled
-from tfhier.event_tables.content import Content
+from tfhier.event_tables.content import Content, span
 from tfhier.event_tables.rows import Row, check, heard_in, rows_of
-from tfhier.events import Heard
+from tfhier.events import Event, Heard
 from tfhier.files import write_text
 
 _KINDS = {str: "text", float: "number", int: "whole number", dict: "object"}
@@ -28,6 +28,21 @@ def write(path: Path, content: Content) -> None:
         json.dumps(_as_json(vars(row)), ensure_ascii=False) for row in rows_of(content)
     )
     write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def line(event: Event) -> str:
+    """Return an event of a stream, which has neither a file nor a length."""
+    start, end = span(event)
+    told = {
+        "start": start,
+        "end": end,
+        "level": event.level,
+        "label": event.label,
+        "score": round(float(event.score), 6),
+        "remark": event.remark,
+        "labels": event.labels,
+    }
+    return json.dumps(_as_json(told), ensure_ascii=False)
 
 
 def _as_json(value: object) -> object:
