@@ -36,6 +36,7 @@ FULL = Contract(
     thresholds={"zebra": (0.25, 0.5), "animal": (0.0, 1.0)},
     precise={"0.9": {"zebra": (0.5, float("inf")), "animal": (0.0, 0.75)}},
     results={"zebra": {"mAP": 0.5}},
+    tested="12 test clips",
     versions={"tfhier": "0.1.0"},
 )
 

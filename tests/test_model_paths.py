@@ -242,3 +242,9 @@ def test_nothing_to_serve_says_how_to_export(models, prefix):
         model_paths.serving_folder(f"{prefix}saved_models/gmp")
     with pytest.raises(InputError, match=r"There is no model nowhere\."):
         model_paths.serving_folder(f"{prefix}nowhere")
+
+
+def test_what_is_exported_already_is_not_to_be_exported_again(models):
+    file(models / "gmp.tflite")
+    with pytest.raises(InputError, match="cannot be served. Give the folder"):
+        model_paths.serving_folder("saved_models/gmp.tflite")

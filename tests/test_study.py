@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests import tiny
-from tfhier import study, tables
+from tfhier import contract, study, tables
 from tfhier.data import esc50, openmic
 from tfhier.errors import InputError
 from tfhier.files import read_json
@@ -175,6 +175,12 @@ def test_the_stand_in_is_named_as_such(pair, data, tmp_path, monkeypatch, capsys
     assert summary["profile"] == "small"
     page = (tmp_path / "gmp@embedded" / "report.html").read_text(encoding="utf-8")
     assert 'class="banner"' in page
+    # It goes along wherever the model goes.
+    promised = contract.read(tmp_path / "gmp@embedded" / "seed0" / "best.keras")
+    assert promised.source == (
+        "trained on embedded orchestra (SYNTHETIC: figures on it say nothing of real "
+        "sound)"
+    )
 
 
 def test_the_stand_in_is_announced_before_it_is_made(

@@ -51,6 +51,7 @@ class Contract:
             so precise. Empty where none were fitted.
         results: dict of level -> {metric: float} on test clips; empty where it was not
             tested.
+        tested: str. What the results are of, for people: "this file on 80 test clips".
         versions: dict of name -> str. Packages that it was saved with, and the date.
 
     Raises:
@@ -73,6 +74,7 @@ class Contract:
     thresholds: dict = field(default_factory=dict)
     precise: dict = field(default_factory=dict)
     results: dict = field(default_factory=dict)
+    tested: str = ""
     versions: dict = field(default_factory=dict)
 
     def __post_init__(self):

@@ -125,6 +125,7 @@ def model(name: str) -> dict:
             for level, bounds in promised.thresholds.items()
         },
         "results": promised.results,
+        "tested": promised.tested,
         "frontend": promised.frontend,
         "source": promised.source,
         "licence": promised.licence,
@@ -152,8 +153,8 @@ def show_model(found: dict) -> None:
             if name != "loss"
         ]
         console.line("tested", f"{level}: {', '.join(shown)} (%)")
-    if found["results"] and not found["path"].endswith(".keras"):
-        console.line("", "the Keras model, before it was converted to this")
+    if found["tested"]:
+        console.line("", found["tested"])
     console.line("weights", found["weights"])
     console.line("source", found["source"] or "not stated")
     console.line("licence", found["licence"] or "not stated")

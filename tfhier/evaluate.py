@@ -149,6 +149,7 @@ def evaluate_run(
         thresholds=_plain(fitted) if choosing.size else {},
         precise={f"{share:g}": _plain(own) for share, own in precise.items()},
         results={level: _headline(found) for level, found in result["test"].items()},
+        tested=f"{len(rows)} test clips",
     )
     with replacing(folder / "scores.npz") as temporary:
         arrays = {f"scores_{level}": values for level, values in scores.items()}

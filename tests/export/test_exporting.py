@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import tfhier
 from tests import tiny
 from tests.export import models
 from tfhier import clip_table, contract, golden, members, saved
+from tfhier.contract import Contract
 from tfhier.errors import InputError
 from tfhier.export import (
     exporting,
@@ -104,10 +106,16 @@ def test_every_file_promises_what_the_model_promised(job, report):
     assert own.thresholds
     assert own.results
     for each in report.files:
-        expected = dataclasses.replace(own, name="gmp")
+        told = "the Keras model on 12 test clips"
+        expected = dataclasses.replace(own, name="gmp", tested=told)
         if each.weights == "int8":  # whose every shape is known
             expected = dataclasses.replace(
-                expected, weights="int8", window_seconds=0.6, hop_seconds=0.6
+                expected,
+                weights="int8",
+                window_seconds=0.6,
+                hop_seconds=0.6,
+                results=each.figures,  # its own, not Keras's
+                tested="this file on 12 test clips",
             )
         assert contract.read(each.path) == expected
         assert members.read(each.path, members.CARD).decode().startswith("# gmp\n")
@@ -141,6 +149,16 @@ def test_proofs_are_of_the_clips_that_all_formats_hear(report):
     assert report.files[2].num_bytes < report.files[1].num_bytes
 
 
+def test_a_rounded_file_that_was_not_tried_promises_no_figures(job, tmp_path):
+    options = Options(
+        formats=("tflite",), weights=("dynamic",), output=tmp_path, **QUICK
+    )
+    (each,) = exporting.export(job.folder, options).files
+    promised = contract.read(each.path)
+    assert (promised.results, promised.tested) == ({}, "")
+    assert "Nothing is on record" in members.read(each.path, members.CARD).decode()
+
+
 # -- Figures ---------------------------------------------------------------------------
 
 
@@ -161,6 +179,62 @@ def test_figures_after_are_those_of_each_file(report):
     rounded = report.files[2].figures["fine"]
     assert set(rounded) == set(report.before["fine"])
     assert rounded["loss"] != pytest.approx(report.before["fine"]["loss"], abs=1e-6)
+
+
+def test_the_table_shows_each_file_beside_the_model(report):
+    """Before and after, not one of them twice; and what was lost is said."""
+    worse = dataclasses.replace(
+        report.files[2], figures={"fine": {"mAP": report.before["fine"]["mAP"] - 0.07}}
+    )
+    told = dataclasses.replace(report, files=(*report.files[:2], worse))
+    header, rows = summary.rows(told)
+    at = header.index("mAP before")
+    before = float(rows[2][at])
+    assert float(rows[2][at + 1]) == pytest.approx(before - 7.0, abs=0.11)
+    assert "gmp-int8.tflite 7.0." in summary.notes(told)["LOST"]
+    assert "LOST" not in summary.notes(report)
+
+
+def test_clips_are_tried_at_the_length_that_the_model_was_tested_on(tmp_path):
+    heard = []
+
+    def tagger(name):
+        promised = Contract(taxonomy=models.TREE, sample_rate=8_000, clip_seconds=0.5)
+        scores = {level: np.zeros(n) for level, n in models.TREE.sizes.items()}
+        return SimpleNamespace(
+            contract=promised,
+            taxonomy=models.TREE,
+            scores=lambda waveform, sample_rate: (
+                heard.append((name, len(waveform))) or scores
+            ),
+        )
+
+    files = tuple(tmp_path / f"{number}.wav" for number in range(2))
+    for file, seconds in zip(files, (0.3, 0.9), strict=True):
+        soundfile.write(file, models.clip(seconds), 8_000)
+    clips = clip_table.Listed(files, (None, None), ("a", "b"))
+    trial.figures({"one": tagger("one"), "two": tagger("two")}, clips)
+    assert heard == [("one", 4_000), ("two", 4_000)] * 2
+
+
+def test_times_are_those_of_each_file_and_number_of_threads(monkeypatch):
+    now = [0.0]
+    costs = {"slow.tflite": 4.0, "fast.tflite": 1.0}
+
+    def engine(path, num_threads):
+        def answers(_):
+            now[0] += costs[path.name] / num_threads
+
+        return SimpleNamespace(answers=answers)
+
+    monkeypatch.setattr(trial, "LiteRTEngine", engine)
+    monkeypatch.setattr(trial.time, "perf_counter", lambda: now[0])
+    slow, fast = Path("slow.tflite"), Path("fast.tflite")
+    found = trial.latency([slow, fast], 100, num_threads=(1, 2))
+    assert found == {
+        slow: {1: pytest.approx(4_000), 2: pytest.approx(2_000)},
+        fast: {1: pytest.approx(1_000), 2: pytest.approx(500)},
+    }
 
 
 def test_times_are_of_files_of_tflite_on_the_clips_of_the_run(report):
@@ -470,7 +544,9 @@ def exported(small, tmp_path):
 def test_an_export_that_answers_otherwise_is_not_kept(
     exported, monkeypatch, once, difference
 ):
-    wrong = proof.Proof(num_clips=9, max_difference=difference, top1=1.0)
+    wrong = proof.Proof(
+        num_clips=9, max_difference=difference, top1=1.0, mean_difference=0.0
+    )
     monkeypatch.setattr(proof, "compare", lambda *_: wrong)
     match = (
         rf"does not answer as .* differ by up to {difference:.2g}, and 0\.0001 was "
@@ -493,6 +569,37 @@ def test_a_wrong_network_is_found_out(exported, once):
     with pytest.raises(InputError, match=r"bats\.tflite does not answer as the model"):
         exporting.export(exported, Options(**ONLY_TFLITE, output=exported.parent))
     assert (exported.parent / "bats.tflite").read_bytes() == b"older"
+
+
+def test_a_model_that_changed_since_it_was_saved_is_not_exported(exported, never):
+    """Its golden clip is replayed first."""
+    clip = golden.read(exported)
+    other = {**clip.scores, "zebra": clip.scores["zebra"] + 0.01}
+    changed = dataclasses.replace(clip, scores=other)
+    members.attach(exported, changed.to_members())
+    refused(exported, r"does not answer as when it was saved: .* off by 0\.01")
+
+
+def test_a_saved_model_is_proved_by_what_was_written(exported, monkeypatch):
+    """And not by the model in memory; every signature is asked."""
+    proved = {}
+    monkeypatch.setattr(
+        proof,
+        "compare",
+        lambda one, other, clips, compare=proof.compare: (
+            proved.update(reference=one, other=other) or compare(one, other, clips)
+        ),
+    )
+    monkeypatch.setattr(
+        proof,
+        "require_signatures",
+        lambda reference, engine: proved.update(asked=set(engine.signatures)),
+    )
+    options = Options(formats=("savedmodel",), output=exported.parent, **QUICK)
+    exporting.export(exported, options)
+    assert proved["reference"].path == exported
+    assert proved["other"].path.parent.parent == exported.parent / "serving"
+    assert proved["asked"] > {"serving_default", "wav_bytes", "embedding", "attention"}
 
 
 @pytest.mark.parametrize(
@@ -538,6 +645,16 @@ def test_8_bits_are_fitted_to_the_training_clips_of_the_run(job, calibrated):
         assert found.shape == (1, 4_800)
         expected = listed.waveform(place, sample_rate=8_000)
         np.testing.assert_array_equal(found[0], expected)
+
+
+def test_8_bits_are_not_fitted_to_test_clips(job, calibrated):
+    tested = clip_table.read(job.folder / "seed0" / "test_clips.csv").files
+    options = Options(
+        formats=("tflite",), weights=("int8",), calibration=tested[3:5], **QUICK
+    )
+    with pytest.raises(InputError, match=rf"2 of the sounds .*{tested[3].name}"):
+        exporting.export(job.folder, options)
+    assert calibrated == []
 
 
 def test_8_bits_are_fitted_to_sounds_of_choice(small, tmp_path, calibrated):

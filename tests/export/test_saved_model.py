@@ -1,6 +1,7 @@
 """A SavedModel answers as Keras does, in any process, and every version stays whole."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -408,7 +409,7 @@ def test_versions_count_on_and_leave_others_alone(whole, tmp_path, monkeypatch):
 
 
 def test_an_export_that_is_not_proved_is_not_kept(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "compare", lambda *_: proof.Proof(9, 0.02, 1.0))
+    monkeypatch.setattr(proof, "compare", lambda *_: proof.Proof(9, 0.02, 1.0, 0.0))
     shutil.copy(whole.path, tmp_path)
     with pytest.raises(
         InputError,
@@ -420,15 +421,16 @@ def test_an_export_that_is_not_proved_is_not_kept(whole, tmp_path, monkeypatch):
 
 
 class _Astray:
-    """A SavedModel whose answers to one signature are off by a hundredth."""
+    """A SavedModel whose answers to one signature are off."""
 
-    def __init__(self, folder: Path, signature: str):
+    def __init__(self, folder: Path, signature: str, off=lambda **_: 0.01):
         self._engine, self._signature = SavedModelEngine(folder), signature
+        self._off = off
         self.signatures = self._engine.signatures
 
     def ask(self, signature: str, **inputs) -> dict:
         found = self._engine.ask(signature, **inputs)
-        off = 0.01 if signature == self._signature else 0.0
+        off = self._off(**inputs) if signature == self._signature else 0.0
         return {name: each + off for name, each in found.items()}
 
 
@@ -438,6 +440,19 @@ def test_every_signature_is_compared_with_keras(whole, windowed, signature):
     proof.require_signatures(model.keras, _Astray(model.folder, "none"))
     with pytest.raises(InputError, match=f"signature {signature} .* is off by 0.0"):
         proof.require_signatures(model.keras, _Astray(model.folder, signature))
+
+
+def test_files_of_another_rate_are_compared_too(whole):
+    """Within what two ways of resampling differ by, and no more."""
+
+    def off_at_44_100(wav):
+        rate = soundfile.info(io.BytesIO(wav[0])).samplerate
+        return 0.03 * (rate == 44_100)
+
+    with pytest.raises(InputError, match=r"wav_bytes at 44100 Hz .* off by 0\.03"):
+        proof.require_signatures(
+            whole.keras, _Astray(whole.folder, "wav_bytes", off_at_44_100)
+        )
 
 
 def test_an_interrupted_export_leaves_nothing(whole, tmp_path):

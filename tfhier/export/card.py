@@ -107,9 +107,9 @@ def _measured(promised: Contract) -> list[str]:
         if name != "loss"
     ]
     return [
-        "The Keras model, before any conversion, on all test clips of its own data "
-        "set. Other places, devices and seasons differ: test it on sound of yours "
-        "before you rely on it.",
+        f"{promised.tested[:1].upper()}{promised.tested[1:] or 'Test clips'} of its "
+        "own data set. Other places, devices and seasons differ: test it on sound of "
+        "yours before you rely on it.",
         "\n".join(rows),
     ]
 

@@ -30,6 +30,7 @@ from tfhier.export import (
     summary,
     tflite,
     tflite_file,
+    trial,
 )
 from tfhier.export.signatures import MAX_SECONDS
 from tfhier.export.summary import Exported, Report
@@ -163,6 +164,8 @@ def export(
         field: getattr(options, field) or getattr(tagger.contract, field)
         for field in ("source", "licence", "citation")
     }
+    if tagger.contract.tested:
+        told["tested"] = f"the Keras model on {tagger.contract.tested}"
     promised = saved.with_frontend(
         tagger.model, dataclasses.replace(tagger.contract, name=name, **told)
     )
@@ -173,15 +176,18 @@ def export(
         weights: _contract_of_file(promised, weights, options)
         for weights in (options.weights if "tflite" in options.formats else ())
     }
-    sounds = _sounds(source, contracts, options)
     test_clips = summary.test_clips(path.parent, options.test_clips)
+    sounds = _sounds(source, contracts, options)
     found = []
     with _folder(folder):
         if "savedmodel" in options.formats:
             found.append(_export_saved_model(source))
             progress(found[-1])
         for weights, own in contracts.items():
-            found.append(_export_tflite(source, own, sounds.get(weights, ()), options))
+            exported = _export_tflite(
+                source, own, sounds.get(weights, ()), test_clips, options
+            )
+            found.append(exported)
             progress(found[-1])
     return summary.conclude(
         found,
@@ -269,11 +275,23 @@ def _sounds(
     if options.calibration:
         files = tuple(find_clips(options.calibration))
         found = Listed(files, (None,) * len(files), ("",) * len(files))
+        _require_unheard(found, source.path.parent)
     else:
         found = clip_table.read(source.path.parent / SOUNDS)
     found = found.some(_NUM_CALIBRATION)
     waveforms = [found.waveform(i, sample_rate=rate) for i in range(len(found))]
     return {"int8": [audio.fix_length(each, length)[None] for each in waveforms]}
+
+
+def _require_unheard(sounds: Listed, run: Path) -> None:
+    """Raise an InputError for sounds that the run is tested on."""
+    listed = summary.listed_test_clips(run)
+    tested = {file.resolve() for file in listed.files} if listed else set()
+    if both := [file for file in sounds.files if file.resolve() in tested]:
+        raise InputError(
+            f"{len(both)} of the sounds for 8 bits are test clips of the run (such as "
+            f"{both[0]}): figures on these would be too good. Give others."
+        )
 
 
 def _export_saved_model(source: _Source) -> Exported:
@@ -300,7 +318,11 @@ def _export_saved_model(source: _Source) -> Exported:
 
 
 def _export_tflite(
-    source: _Source, own: Contract, sounds: list[np.ndarray], options: Options
+    source: _Source,
+    own: Contract,
+    sounds: list[np.ndarray],
+    test_clips: Listed | None,
+    options: Options,
 ) -> Exported:
     """Write one `.tflite` file, whole and proved or not at all."""
     is_fixed = own.window_seconds > 0
@@ -314,16 +336,25 @@ def _export_tflite(
     ending = "" if own.weights == "float32" else f"-{own.weights}"
     path = source.folder / f"{own.name}{ending}.tflite"
     usual = length or round(own.usual_seconds * own.sample_rate)
-    whole = _with_contract(
-        content, own, clip, default_samples=None if is_fixed else usual
-    )
+    default = None if is_fixed else usual
+    answers_alike = own == dataclasses.replace(source.promised, weights="float32")
+    if not answers_alike:  # what Keras scored says nothing of this file
+        own = dataclasses.replace(own, results={}, tested="")
+    whole = _with_contract(content, own, clip, default_samples=default)
     require_space(path.parent, 2 * len(whole))
     with replacing(path) as temporary:
         temporary.write_bytes(whole)
-        found = proof.compare(
-            source.reference(own), LoadedTagger(temporary), proof.clips(own)
-        )
+        tagger = LoadedTagger(temporary)
+        found = proof.compare(source.reference(own), tagger, proof.clips(own))
         proof.require_equal(path, found, weights=own.weights)
+        if not answers_alike and test_clips is not None:
+            own = dataclasses.replace(
+                own,
+                results=trial.figures({path: tagger}, test_clips)[path],
+                tested=f"this file on {len(test_clips)} test clips",
+            )
+            whole = _with_contract(content, own, clip, default_samples=default)
+            temporary.write_bytes(whole)
     return Exported(
         path=path,
         weights=own.weights,

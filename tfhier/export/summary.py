@@ -16,6 +16,8 @@ from tfhier.files import read_json, write_json, write_text
 from tfhier.runtime import LoadedTagger
 
 REPORT = "export.json"
+# Points of the headline's figure that a file may lose without a warning.
+_LOSS = 0.05
 _THREADS = (1, 2, 4)
 # Of the finest level; the first that is defined is shown.
 _HEADLINE = ("accuracy", "mAP")
@@ -141,15 +143,23 @@ def _earlier(folder: Path, anew: Sequence[Exported]) -> Report:
     )
 
 
-def test_clips(run: Path, most: int) -> Listed | None:
-    """Return at most so many test clips of a run; None where it has none to hear."""
+def listed_test_clips(run: Path) -> Listed | None:
+    """Return all test clips of a run; None where there is no table of them."""
     path = run / "test_clips.csv"
-    if not most or not path.is_file():
+    if not path.is_file():
         return None
     with path.open(encoding="utf-8") as file:
         if not file.readline().startswith(",".join(clip_table.HEADER)):
             return None  # of an earlier version
-    found = clip_table.read(path).some(most)
+    return clip_table.read(path)
+
+
+def test_clips(run: Path, most: int) -> Listed | None:
+    """Return at most so many test clips of a run; None where it has none to hear."""
+    listed = listed_test_clips(run) if most else None
+    if listed is None:
+        return None
+    found = listed.some(most)
     return found if all(file.is_file() for file in found.files) else None
 
 
@@ -233,6 +243,13 @@ def headline(report: Report) -> str:
     return next((name for name in _HEADLINE if name in fine), "")
 
 
+def _loss(report: Report, exported: Exported) -> float:
+    """Return what a file lost of the headline's figure; 0 where it was not tried."""
+    metric, fine = headline(report), next(iter(report.before), "")
+    after = exported.figures.get(fine, {}).get(metric)
+    return 0.0 if after is None else report.before[fine][metric] - after
+
+
 def markdown(report: Report) -> str:
     """Return the table of files as Markdown."""
     header, body = rows(report)
@@ -255,6 +272,16 @@ def notes(report: Report) -> dict[str, str]:
         found["tested"] = (
             "before (Keras) and after, in %: the finest level, on "
             f"{report.num_test_clips} test clips of the run"
+        )
+    lost = [
+        f"{each.path.name} {100 * loss:.1f}"
+        for each in report.files
+        if (loss := _loss(report, each)) > _LOSS
+    ]
+    if lost:
+        found["LOST"] = (
+            f"points of {headline(report)}: {', '.join(lost)}. Test it before you use "
+            "it; int8 needs sounds like those to come (--calibration)"
         )
     if report.timed_seconds:
         found["times"] = (

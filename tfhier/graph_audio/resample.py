@@ -8,8 +8,8 @@ waveform is cut into blocks of whole groups, and one convolution over blocks, th
 samples of a block as its channels, gives all outputs.
 
 A weight is a low-pass response at the distance between an input and an output: a sinc
-that cuts off at 0.95 of the lower rate's Nyquist frequency, under the window
-exp(12.25 (sqrt(1 - u^2) - 1)) of 80 samples of the lower rate to either side. Up to
+that cuts off at 0.9575 of the lower rate's Nyquist frequency, under the window
+exp(12.25 (sqrt(1 - u^2) - 1)) of 94 samples of the lower rate to either side. Up to
 0.9 of that frequency it passes tones to -114 dB, and from 1.0 on it stops them by as
 much. The window (Barnett, Magland and af Klinteberg, SISC 2019) is 7 dB short of a
 Kaiser window of that length and needs no Bessel function.
