@@ -581,6 +581,32 @@ def _mp3_without_length(path: Path, rng, num_bytes: int) -> float:
     return 10 * num_copies
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_an_mp3_that_declares_less_than_it_holds_is_read_whole(
+    tmp_path, rng, rate, channels
+):
+    path = tmp_path / "a.mp3"
+    content = _store(path, _noise(rng, 10, rate, channels), rate)
+    whole, _ = audio.read(path)
+    tag = content.index(b"Xing")
+    # Of an encoder that was stopped: neither frames nor bytes were filled in.
+    path.write_bytes(content[: tag + 8] + bytes(8) + content[tag + 16 :])
+    heard = _all(path, rate)
+    assert 0 <= len(heard) - len(whole) < 3 * 1152
+    np.testing.assert_array_equal(heard[: len(whole)], whole)
+    path.write_bytes(content + content[tag + 2000 :])  # joined: two of a half, or so
+    heard = _all(path, rate)
+    assert len(heard) > 1.8 * len(whole)
+    same = len(whole) - 4 * 1152
+    np.testing.assert_array_equal(heard[:same], whole[:same])
+    for num_frames, reason in ((100, "goes on behind"), (2**20, "is truncated")):
+        frames = struct.pack(">I", num_frames)
+        path.write_bytes(content[: tag + 8] + frames + content[tag + 12 :])
+        with pytest.raises(audio.AudioError, match=f"a.mp3: {reason}"):
+            _all(path, rate)
+
+
 @pytest.mark.parametrize("kind", ["unclosed WAV", "WAV", "MP3", "stream", "up"])
 def test_memory_is_bounded(tmp_path, rng, kind):
     path = tmp_path / "a.wav"

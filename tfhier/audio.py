@@ -57,8 +57,9 @@ def read(
     A truncated file is recognised by its sizes (WAV), by the number of frames that it
     declares (FLAC, MP3 with a Xing or Info header, MP4) or by a missing last page
     (OGG). Not judged can be an MP3 without such a header, bare AAC, and a WAV or FLAC
-    stream whose header leaves the length open: they are read as far as they go. An MP3
-    that lacks no more than its last frame (26 ms at 44.1 kHz) passes.
+    stream whose header leaves the length open: they are read as far as they go. So are
+    joined MP3s, and others of more bytes than the header declares. An MP3 that lacks no
+    more than its last frame (26 ms at 44.1 kHz) passes.
 
     Args:
         path: str or Path. The file.

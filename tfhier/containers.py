@@ -22,6 +22,7 @@ _OGG_LAST_PAGE = 0x04  # header type flag, RFC 3533 section 6
 _OGG_TAIL = 1 << 17  # two pages of the largest size, 65,307 bytes
 _MP3_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef].", re.DOTALL)
 _MP3_SEARCH = 1 << 12  # some writers pad their tags with zeros
+_ENDLESS = 1 << 24  # frames: five days
 
 
 def is_wav(start: bytes) -> bool:
@@ -149,7 +150,7 @@ def is_mp3(start: bytes) -> bool:
 
 
 def open_mp3(file: BinaryIO) -> SplicedFile | None:
-    """Give a length to an MP3 file that declares none.
+    """Give a length to an MP3 file that declares none, or less than it holds.
 
     Without one libsndfile guesses it from the first frame's bit rate, and stops there:
     of a file of variable rate a part can be lost. A header frame in front that declares
@@ -167,25 +168,48 @@ def open_mp3(file: BinaryIO) -> SplicedFile | None:
     found = _MP3_FRAME.search(file.read(_MP3_SEARCH))
     if found is None:
         return None
-    file.seek(at + found.start())
-    frame = file.read(48)
+    at += found.start()
+    file.seek(at)
+    frame = file.read(64)
     is_mpeg1 = frame[1] & 0x08 > 0
     is_one_channel = frame[3] >> 6 == 3
     side_size = (
         (17 if is_one_channel else 32) if is_mpeg1 else 9 + 8 * (1 - is_one_channel)
     )
-    tag = 4 + side_size
-    has_count = (
-        frame[tag : tag + 4] in (b"Xing", b"Info") and frame[tag + 7 :][:1] > b""
-    )
-    if has_count and frame[tag + 7] & 1 or frame[36:40] == b"VBRI":
+    tag = frame[4 + side_size :][:16].ljust(16, b"\0")
+    if frame[36:40] == b"VBRI":
         return None
-    head = _endless_frame(frame[:4], side_size)
-    return SplicedFile(head, file, start=at + found.start())
+    flags, num_frames, num_bytes = struct.unpack(">III", tag[4:])
+    if tag[:4] not in (b"Xing", b"Info") or not flags & 1:
+        return SplicedFile(_endless_frame(frame[:4], side_size), file, start=at)
+    has_size = flags & 2 > 0
+    if num_frames and not (has_size and mp3_goes_on(file, at + num_bytes)):
+        return None
+    # The same frame, which also tells how much of the encoder's delay to drop.
+    head = frame[: 4 + side_size] + tag[:8] + struct.pack(">I", _ENDLESS)
+    if has_size:
+        head += struct.pack(">I", min(_size(file) - at, _UNKNOWN_SIZE))
+    return SplicedFile(head, file, start=at + len(head))
+
+
+def mp3_goes_on(file: BinaryIO, end: int) -> bool:
+    """Whether frames of MP3 follow where a file should end: it was joined or added to.
+
+    Some encoders do not count the header's own frame, and tags may follow: 4 KiB are
+    let pass.
+
+    Args:
+        file: binary file, open for reading.
+        end: int. Where it should end, or where decoding came to its end.
+    """
+    if _size(file) - end <= _MP3_SEARCH:
+        return False
+    file.seek(end)
+    return _MP3_FRAME.search(file.read(_MP3_SEARCH)) is not None
 
 
 def _endless_frame(header: bytes, side_size: int) -> bytes:
-    """Make a Xing header frame of the same kind that declares 2**24 frames."""
+    """Make a Xing header frame of the same kind that declares no end."""
     is_mpeg1 = header[1] & 0x08 > 0
     rate_index = header[2] >> 2 & 3
     rate = (44_100, 48_000, 32_000)[rate_index]
@@ -197,7 +221,7 @@ def _endless_frame(header: bytes, side_size: int) -> bytes:
     head = bytes(
         [0xFF, header[1] | 1, bit_rate_index << 4 | rate_index << 2, header[3]]
     )
-    tag = b"Xing" + struct.pack(">II", 1, 1 << 24)
+    tag = b"Xing" + struct.pack(">II", 1, _ENDLESS)
     return (head + bytes(side_size) + tag).ljust(size, b"\0")
 
 

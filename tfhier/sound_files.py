@@ -104,8 +104,14 @@ class _LibsndfileSound(Sound):
         with contextlib.ExitStack() as stack:
             bytes_of_file = stack.enter_context(path.open("rb"))
             self._repaired = _check_container(path, start, bytes_of_file)
+            # Of an MP3 it is told at the end how far it was read.
+            self._served = self._repaired or (
+                SplicedFile(b"", bytes_of_file, start=0)
+                if containers.is_mp3(start)
+                else None
+            )
             # As bytes: soundfile refuses names that are no UTF-8.
-            name = self._repaired or os.fsencode(path)
+            name = self._served or os.fsencode(path)
             with self._explained():
                 self._file = stack.enter_context(_ForwardReader(name))
             if self._file.format == "RAW":  # guessed from the suffix (.gsm, .vox)
@@ -131,7 +137,7 @@ class _LibsndfileSound(Sound):
         self._check_end(num_read)
 
     def _check_end(self, num_read: int) -> None:
-        failure = self._repaired and self._repaired.failure
+        failure = self._served and self._served.failure
         if failure:
             raise _unreadable(self.path, failure) from failure
         if self._repaired or self.num_expected is None:
@@ -142,6 +148,11 @@ class _LibsndfileSound(Sound):
         elif containers.is_mp3(self._start):
             # Some encoders count the header itself as one MP3 frame.
             tolerance = 1152 if self.sample_rate >= 32_000 else 576
+            if containers.mp3_goes_on(self._served, self._served.tell()):
+                raise AudioError(
+                    f"{self.path}: goes on behind the {self.num_expected} frames that"
+                    " its header declares. Convert it anew, for instance by ffmpeg."
+                )
         if num_read < self.num_expected - tolerance:
             raise _truncated(
                 self.path,
