@@ -535,6 +535,16 @@ def test_all_of_a_file_of_gigabytes_is_found(tmp_path, kind, num_bytes):
         assert recording.expected_seconds == num_bytes / 2 / 48_000
 
 
+@pytest.mark.parametrize("num_bytes", [0x7FFFF000, 0xFFFFFF00])
+def test_a_last_chunk_of_a_file_of_gigabytes_is_no_sound(tmp_path, num_bytes):
+    path = tmp_path / "a.wav"
+    _sparse(path, _wav_head(num_bytes, num_bytes + 44), num_bytes, {})
+    with path.open("ab") as file:
+        file.write(b"LIST" + bytes(4))
+    with Recording(path) as recording:
+        assert recording.expected_seconds == num_bytes / 2 / 48_000
+
+
 def _huge_head(kind: str, num_bytes: int) -> bytes:
     if kind == "unclosed":
         return _wav_head(0, 36)

@@ -160,8 +160,8 @@ def open_mp3(file: BinaryIO) -> SplicedFile | None:
         file: binary file, open for reading; it must stay so.
 
     Returns:
-        The content behind such a header frame, or None if the file declares its length
-        (Xing, Info or VBRI header) or no frame is found.
+        The content behind such a header frame, or None if the file declares a length
+        (Xing, Info or VBRI header) that its size does not belie, or no frame is found.
     """
     at = _skip_id3(file)
     file.seek(at)
@@ -187,8 +187,6 @@ def open_mp3(file: BinaryIO) -> SplicedFile | None:
         return None
     # The same frame, which also tells how much of the encoder's delay to drop.
     head = frame[: 4 + side_size] + tag[:8] + struct.pack(">I", _ENDLESS)
-    if has_size:
-        head += struct.pack(">I", min(_size(file) - at, _UNKNOWN_SIZE))
     return SplicedFile(head, file, start=at + len(head))
 
 
