@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tfhier import audio
+from tfhier import audio, sound_files
 from tfhier.errors import InputError
 
 RATE = 16_000
@@ -84,7 +84,7 @@ def test_long_files_are_the_same_as_short_blocks(tmp_path, monkeypatch):
     path = tmp_path / "a.flac"
     _store(path, _noise(10_000, 2))
     whole, _ = audio.read(path)
-    monkeypatch.setattr(audio, "_BLOCK", 1_000)
+    monkeypatch.setattr(sound_files, "_BLOCK", 1_000)
     blocks, _ = audio.read(path)
     np.testing.assert_array_equal(blocks, whole)
 

@@ -15,7 +15,8 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            "audio containers mixing mel taxonomy taxonomy_table metrics thresholds "
+            "audio sound_files containers spliced recordings mixing mel taxonomy "
+            "taxonomy_table metrics thresholds "
             "experiment catalogue contract members golden model_paths network_digest "
             "errors files console plots events event_finder event_tables "
             "recorder_names recordings windows",

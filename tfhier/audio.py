@@ -5,17 +5,18 @@ Conventions: a waveform is mono, float32, of shape (samples,), with full scale a
 healthy file or raises `AudioError`: half a recording is never passed on silently.
 """
 
+import contextlib
 import io
-import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
-from tfhier import containers, files
+from tfhier import files, sound_files
 from tfhier.errors import InputError
+from tfhier.sound_files import AudioError
 
 AUDIO_SUFFIXES = (
     ".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mp3", ".mp4",
@@ -25,7 +26,6 @@ AUDIO_SUFFIXES = (
 # Above it no samples are sound in [-1, 1], however loud: mostly integers, never scaled.
 LOUDEST = 64.0
 
-_BLOCK = 1 << 20  # samples of all channels read at once
 # libsndfile's Vorbis encoder keeps a whole write on the stack and can overflow it.
 _WRITE_BLOCK = 1 << 14
 _WRITTEN = {
@@ -34,23 +34,9 @@ _WRITTEN = {
     ".ogg": ("OGG", "VORBIS"),
 }
 _HIGHEST_RATE = 10_000_000  # far above ultrasound; resampling to more never ends
-_AGAIN = "Copy or download it again."
-_DAMAGED = "{}: is truncated, damaged or of an unknown encoding ({}). " + _AGAIN
-
-
-class AudioError(InputError):
-    """A file that cannot be used as audio: "PATH: reason", in plain words."""
-
-
-class _ForwardReader(soundfile.SoundFile):
-    """A sound file read from start to end only.
-
-    After every block of a seekable file `soundfile` seeks to where it already is; that
-    costs time, and a FLAC stream of undeclared length refuses it.
-    """
-
-    def seekable(self) -> bool:
-        return False
+_HIGHEST_RATIO = 10_000  # from here on soxr takes seconds for a block, or hangs
+_QUALITY = "HQ"
+_RESAMPLED_BLOCK = 1 << 20  # samples, after resampling
 
 
 def is_audio(path: Path) -> bool:
@@ -71,8 +57,9 @@ def read(
     A truncated file is recognised by its sizes (WAV), by the number of frames that it
     declares (FLAC, MP3 with a Xing or Info header, MP4) or by a missing last page
     (OGG). Not judged can be an MP3 without such a header, bare AAC, and a WAV or FLAC
-    stream whose header leaves the length open: they are read as far as they go. An MP3
-    that lacks no more than its last frame (26 ms at 44.1 kHz) passes.
+    stream whose header leaves the length open: they are read as far as they go. So are
+    joined MP3s, and others of more bytes than the header declares. An MP3 that lacks no
+    more than its last frame (26 ms at 44.1 kHz) passes.
 
     Args:
         path: str or Path. The file.
@@ -91,24 +78,21 @@ def read(
         InputError: `sample_rate` is no positive whole number, or the file needs PyAV.
     """
     if sample_rate is not None:
-        _check_rate(sample_rate, name="sample_rate")
+        check_rate(sample_rate, name="sample_rate")
     path = Path(path)
-    start = _read_start(path)
-    is_mp4 = start[4:8] == b"ftyp"
-    # Bare AAC (ADTS): 12 sync bits and layer 0, where MP3 has 11 bits and layer 1 to 3.
-    is_aac = len(start) > 1 and start[0] == 0xFF and start[1] & 0xF6 == 0xF0
-    if is_mp4 or is_aac:
-        waveform, source_rate = _decode_aac(path, declares_length=is_mp4)
-    else:
-        waveform, source_rate = _decode(path, start)
-    _check_samples(path, waveform, allow_silent=allow_silent)
+    with contextlib.closing(sound_files.open_sound(path)) as sound:
+        waveform = np.concatenate(list(sound.blocks()))
+        source_rate = sound.sample_rate
+    if not allow_silent and waveform.min() == waveform.max():
+        raise AudioError(
+            f"{path}: is silent (all of its samples are equal). Leave it out, or"
+            " record it again."
+        )
     if sample_rate is None:
         return waveform, source_rate
     waveform = resample(waveform, source_rate=source_rate, target_rate=sample_rate)
     if not waveform.size:
-        raise AudioError(
-            f"{path}: is too short for a single sample at {sample_rate} Hz."
-        )
+        raise too_short(path, sample_rate)
     return waveform, sample_rate
 
 
@@ -139,7 +123,7 @@ def write(path: str | Path, waveform: np.ndarray, *, sample_rate: int) -> None:
             [-1, 1], or the rate is no positive whole number.
     """
     path = Path(path)
-    _check_rate(sample_rate, name="sample_rate")
+    check_rate(sample_rate, name="sample_rate")
     waveform = _mono(waveform)
     if path.suffix.lower() not in _WRITTEN:
         known = ", ".join(_WRITTEN)
@@ -202,12 +186,47 @@ def resample(waveform: np.ndarray, *, source_rate: int, target_rate: int) -> np.
     Raises:
         InputError: A rate is no positive whole number, or the shape is another.
     """
-    _check_rate(source_rate, name="source_rate")
-    _check_rate(target_rate, name="target_rate")
+    check_rate(source_rate, name="source_rate")
+    check_rate(target_rate, name="target_rate")
     waveform = _mono(waveform)
     if source_rate == target_rate or not waveform.size:
         return waveform
-    return soxr.resample(waveform, source_rate, target_rate, quality="HQ")
+    return soxr.resample(waveform, source_rate, target_rate, quality=_QUALITY)
+
+
+def resample_blocks(
+    blocks: Iterable[np.ndarray], *, source_rate: int, target_rate: int
+) -> Iterator[np.ndarray]:
+    """Change the sample rate of a waveform that comes in blocks.
+
+    What is yielded, joined, is `resample` of the joined blocks in every bit, wherever
+    they were cut: soxr's filters run over a queue and see no cuts. Samples lag behind
+    by its filters' length (20 to 115 ms, longer for lower rates).
+
+    Args:
+        blocks: Iterable of float32 arrays of shape (samples,).
+        source_rate: int > 0. Their rate in Hz.
+        target_rate: int > 0. The wanted rate in Hz.
+
+    Returns:
+        Iterator of float32 arrays of shape (samples,), none of them empty; the blocks
+        themselves when the rates agree.
+
+    Raises:
+        InputError: A rate is no positive whole number, or one is more than 10,000 times
+            the other.
+    """
+    check_rate(source_rate, name="source_rate")
+    check_rate(target_rate, name="target_rate")
+    low, high = sorted((source_rate, target_rate))
+    if high > _HIGHEST_RATIO * low:
+        raise InputError(
+            f"Sound at {source_rate} Hz cannot be resampled to {target_rate} Hz: one"
+            f" rate is more than {_HIGHEST_RATIO} times the other. Check both."
+        )
+    if source_rate == target_rate:
+        return iter(blocks)
+    return _resampled(blocks, source_rate=source_rate, target_rate=target_rate)
 
 
 def fix_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
@@ -231,12 +250,43 @@ def fix_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
     return np.pad(waveform, (0, missing)) if missing > 0 else waveform[:num_samples]
 
 
-def _check_rate(rate: int, *, name: str) -> None:
+def check_rate(rate: int, *, name: str) -> None:
+    """Refuse what is no rate in Hz: another type, 0 or less, above 10 MHz.
+
+    Args:
+        rate: int. To be checked.
+        name: str. What it is called in the message.
+    """
     whole = isinstance(rate, int | np.integer) and not isinstance(rate, bool)
     if not whole or rate <= 0:
         raise InputError(f"{name} must be a whole number of Hz above 0; got {rate!r}.")
     if rate > _HIGHEST_RATE:
         raise InputError(f"{name} is at most {_HIGHEST_RATE} Hz; got {rate}.")
+
+
+def too_short(source: Path | str, sample_rate: int) -> AudioError:
+    """Return the error of a sound that has no sample left at a rate in Hz."""
+    return AudioError(
+        f"{source}: is too short for a single sample at {sample_rate} Hz."
+    )
+
+
+def _resampled(
+    blocks: Iterable[np.ndarray], *, source_rate: int, target_rate: int
+) -> Iterator[np.ndarray]:
+    resampler = soxr.ResampleStream(
+        source_rate, target_rate, 1, dtype="float32", quality=_QUALITY
+    )
+    # A block of 1 Hz becomes one of 10 kHz: in steps that keep the result small.
+    step = max(1, _RESAMPLED_BLOCK * source_rate // target_rate)
+    for block in blocks:
+        for at in range(0, len(block), step):
+            resampled = resampler.resample_chunk(block[at : at + step])
+            if resampled.size:
+                yield resampled
+    resampled = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if resampled.size:
+        yield resampled
 
 
 def _check_shape(waveform: np.ndarray) -> None:
@@ -251,145 +301,3 @@ def _mono(waveform: np.ndarray) -> np.ndarray:
     waveform = np.asarray(waveform, dtype=np.float32)
     _check_shape(waveform)
     return waveform
-
-
-def _read_start(path: Path) -> bytes:
-    """Return a file's first 12 bytes, or say why there are none."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(12)
-    except FileNotFoundError:
-        raise AudioError(f"{path}: there is no such file. Check the path.") from None
-    except IsADirectoryError:
-        raise AudioError(f"{path}: is a folder. Give one audio file.") from None
-    except PermissionError:
-        raise AudioError(
-            f"{path}: may not be read. Check its permissions, then run again."
-        ) from None
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
-    if not start:
-        raise AudioError(f"{path}: is empty (0 bytes). {_AGAIN}")
-    return start
-
-
-def _decode(path: Path, start: bytes) -> tuple[np.ndarray, int]:
-    """Decode a file by libsndfile: the mean of its channels, and its rate in Hz."""
-    repaired = _check_container(path, start)
-    try:
-        # As bytes: soundfile refuses names that are no UTF-8.
-        with _ForwardReader(repaired or os.fsencode(path)) as file:
-            if file.format == "RAW":  # guessed from the suffix alone (.gsm, .vox)
-                raise AudioError(f"{path}: has no audio header. Convert it to WAV.")
-            waveform = _read_mono(file)
-            num_declared, rate = file.frames, file.samplerate
-    except soundfile.LibsndfileError as error:
-        said = error.error_string.rstrip(".")
-        if containers.is_wav(start) or start[:4] in (b"OggS", b"fLaC"):
-            raise AudioError(_DAMAGED.format(path, said)) from error
-        raise AudioError(
-            f"{path}: is not audio in a known format ({said}). Convert it to WAV,"
-            " FLAC, OGG or MP3."
-        ) from error
-    if repaired or num_declared >= 1 << 62:  # the second: a FLAC stream of open length
-        return waveform, rate
-    tolerance = num_declared  # of other kinds libsndfile only guesses the number
-    if start[:4] == b"fLaC":
-        tolerance = 0
-    elif containers.is_mp3(start):
-        # Some encoders count the header itself as one MP3 frame.
-        tolerance = 1152 if rate >= 32_000 else 576
-    if len(waveform) < num_declared - tolerance:
-        raise _truncated(
-            path, f"it declares {num_declared} frames, {len(waveform)} can be decoded"
-        )
-    return waveform, rate
-
-
-def _check_container(path: Path, start: bytes) -> BinaryIO | None:
-    """Refuse a cut file; give one of open length a length, in memory."""
-    if path.suffix.lower() == ".raw":
-        # By this suffix libsndfile would take any bytes for samples.
-        raise AudioError(f"{path}: is raw audio without a header. Convert it to WAV.")
-    cut, repaired = "", None
-    with path.open("rb") as file:
-        if containers.is_wav(start):
-            cut = containers.cut_wav(file)
-            repaired = containers.closed_wav(file)
-        elif start[:4] == b"OggS":
-            cut = containers.cut_ogg(file)
-        elif containers.is_mp3(start):
-            repaired = containers.open_mp3(file)
-    if cut:
-        raise _truncated(path, cut)
-    return repaired
-
-
-def _read_mono(file: soundfile.SoundFile) -> np.ndarray:
-    """Read an open file to its end as the mean of its channels."""
-    blocks = []
-    size = min(
-        _BLOCK // file.channels, file.frames + 1
-    )  # one more than declared: then the end is seen
-    while True:
-        block = file.read(size, dtype="float32", always_2d=True)  # (frames, channels)
-        # Infinite samples of both signs give NaN here; they are refused later.
-        with np.errstate(invalid="ignore", over="ignore"):
-            blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
-        if len(block) < size:
-            return np.concatenate(blocks)
-
-
-def _decode_aac(path: Path, *, declares_length: bool) -> tuple[np.ndarray, int]:
-    """Decode the first audio track of an M4A, MP4 or AAC file by PyAV."""
-    try:
-        import av
-    except ImportError:
-        # No AudioError: the file may be in order, and a data set must not leave it out.
-        raise InputError(
-            f"{path}: M4A, MP4 and AAC files need PyAV. Install it with"
-            " pip install 'tfhier[m4a]', or convert the file to FLAC."
-        ) from None
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(f"{path}: holds no audio track.")
-            track = container.streams.audio[0]
-            to_float = av.AudioResampler(format="fltp")
-            blocks = [
-                part.to_ndarray().mean(axis=0)  # (channels, samples) -> (samples,)
-                for frame in container.decode(track)
-                for part in to_float.resample(frame)
-            ]
-            rate = track.rate
-            num_declared = 0
-            if declares_length and track.duration:
-                num_declared = int(track.duration * track.time_base * rate)
-    except av.FFmpegError as error:
-        raise AudioError(_DAMAGED.format(path, error.strerror)) from error
-    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if len(waveform) < num_declared - 2048:  # two AAC frames of padding
-        raise _truncated(
-            path, f"it declares {num_declared} samples, {len(waveform)} can be decoded"
-        )
-    return waveform, rate
-
-
-def _truncated(path: Path, seen: str) -> AudioError:
-    return AudioError(f"{path}: is truncated: {seen}. {_AGAIN}")
-
-
-def _check_samples(path: Path, waveform: np.ndarray, *, allow_silent: bool) -> None:
-    if not waveform.size:
-        raise AudioError(f"{path}: has an audio header but no samples. {_AGAIN}")
-    # One pass each: a NaN or an infinity always shows in the extremes.
-    low, high = waveform.min(), waveform.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise AudioError(
-            f"{path}: holds NaN or infinite samples. Export it again from its source."
-        )
-    if low == high and not allow_silent:
-        raise AudioError(
-            f"{path}: is silent (all of its samples are equal). Leave it out, or"
-            " record it again."
-        )
