@@ -16,10 +16,9 @@ FLOORS = {
     for floor, names in enumerate(
         (
             "audio sound_files containers spliced recordings mixing mel taxonomy "
-            "taxonomy_table metrics thresholds "
-            "experiment catalogue contract members golden model_paths network_digest "
-            "errors files console plots events event_finder event_tables "
-            "recorder_names recordings windows",
+            "taxonomy_table metrics thresholds experiment catalogue contract members "
+            "golden model_paths network_digest errors files console plots events "
+            "event_finder event_tables recorder_names windows",
             "data graph_audio layers frontends augment losses",
             "backbones heads tagger saved engines",
             "train pretrained runtime detect predict evaluate clip_table machine "

@@ -19,6 +19,7 @@ Training is `python experiments/run.py --exp NAME`.
 
 import argparse
 import sys
+from pathlib import Path
 
 import tfhier
 from tfhier import console
@@ -59,7 +60,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    args = parser().parse_args(arguments)
+    p = parser()
+    args, rest = p.parse_known_args(arguments)
+    # Python below 3.13 does not look for "any number of" behind an option.
+    if rest and hasattr(args, "audio") and not any(each[0] == "-" for each in rest):
+        args.audio += map(Path, rest)
+    elif rest:
+        p.error(f"unrecognized arguments: {' '.join(rest)}")
     return console.door("tfhier", lambda: COMMANDS[args.command].run(args))
 
 

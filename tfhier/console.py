@@ -187,8 +187,9 @@ def door(program: str, work: Callable[[], int | None]) -> int:
         work: Function without arguments. What it returns is the exit status, None is 0.
 
     Returns:
-        The exit status: 0 or the command's own, or 2 after an `InputError` or an error of the operating
-        system (a full disk, a missing permission), or 130 when the user stopped it.
+        The exit status: 0 or the command's own, or 2 after an `InputError` or an error
+        of the operating system (a full disk, a missing permission), or 130 when the
+        user stopped it.
     """
     status = 0
     try:

@@ -68,7 +68,7 @@ def heard(model, folder) -> list:
     """What one process hears, without a job."""
     detector = job.Detector(tfhier.load(model), OPTIONS)
     found = [job.hear(detector, file) for file in files(folder)]
-    assert sum(len(each.events) for each in found) > 20
+    assert sum(len(each.events) for each in found) > 15
     return found
 
 
@@ -231,6 +231,6 @@ def test_a_stream_gives_the_events_of_a_file(model, folder, heard):
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     found = sorted((each["start"], each["end"], each["label"]) for each in lines)
-    assert found == [
+    assert found == sorted(
         (round(e.start, 3), round(e.end, 3), e.label) for e in heard[1].events
-    ]
+    )
