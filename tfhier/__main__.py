@@ -63,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     p = parser()
     args, rest = p.parse_known_args(arguments)
     # Python below 3.13 does not look for "any number of" behind an option.
-    if rest and hasattr(args, "audio") and not any(each[0] == "-" for each in rest):
+    if (
+        rest
+        and hasattr(args, "audio")
+        and not any(each.startswith("-") for each in rest)
+    ):
         args.audio += map(Path, rest)
     elif rest:
         p.error(f"unrecognized arguments: {' '.join(rest)}")
