@@ -17,6 +17,7 @@ import numpy as np
 
 from tfhier import audio, console, golden, members, model_paths
 from tfhier.errors import InputError
+from tfhier.events import Event
 from tfhier.windows import Windowing
 
 # Sound answered at once, in windows: answers do not depend on it, only memory does.
@@ -130,6 +131,27 @@ class LoadedTagger:
         """Return {level: scores (labels,)} of a clip, arguments as `answer`."""
         waveform = self._waveform(clip, sample_rate)
         return self._answers(waveform, only_scores=True)
+
+    def detect(self, recording: str | Path, **options) -> list[Event]:
+        """Return the events of a recording of any length, see `tfhier detect`.
+
+        Args:
+            recording: str or Path of a sound file.
+            **options: As of `tfhier.detect.options.Options`: threshold, precision ...
+
+        Returns:
+            List of Event by start: `start`, `end` in seconds, `label`, `level`,
+            `score`.
+
+        Raises:
+            InputError: The recording cannot be read, or an option does not fit the
+                model.
+        """
+        from tfhier.detect import detector
+        from tfhier.detect import options as choices
+
+        found = detector.Detector(self, choices.Options(**options))
+        return list(detector.hear(found, Path(recording)).events)
 
     def window_scores(self, window: np.ndarray) -> dict[str, np.ndarray]:
         """Return {level: scores (labels,)} of one window as it is.

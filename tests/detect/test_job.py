@@ -72,6 +72,14 @@ def heard(model, folder) -> list:
     return found
 
 
+def test_a_tagger_hears_a_recording_alike(model, folder, heard):
+    tagger = tfhier.load(model)
+    found = tagger.detect(files(folder)[0], threshold=OPTIONS.threshold)
+    assert tuple(found) == heard[0].events
+    with pytest.raises(InputError, match="choose one of both"):
+        tagger.detect(files(folder)[0], threshold=0.5, precision=0.9)
+
+
 def test_any_number_of_processes_hears_the_same(model, folder, heard, tmp_path):
     for workers in (1, 2, 5):
         parts = tmp_path / f"{workers}.parts"

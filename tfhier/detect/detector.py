@@ -8,12 +8,14 @@ depend, in any bit, on blocks, on other windows or on how many processes share t
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from tfhier.detect.options import Options
 from tfhier.event_finder import EventFinder, smooth
-from tfhier.events import Event
+from tfhier.events import Event, Heard
+from tfhier.recordings import Recording
 
 
 class Detector:
@@ -69,6 +71,26 @@ class Detector:
     def _scores(self, window: np.ndarray) -> np.ndarray:
         found = self._tagger.window_scores(window)
         return np.concatenate([found[level] for level in self._tagger.levels])
+
+
+def hear(detector: Detector, file: Path) -> Heard:
+    """Return the events of a recording.
+
+    Raises:
+        AudioError: It cannot be read to its end.
+    """
+    with Recording(file) as recording:
+        blocks = recording.blocks(sample_rate=detector.sample_rate)
+        events = sorted(
+            detector.events(blocks),
+            key=lambda each: (each.start, each.end, each.level, each.label),
+        )
+        return Heard(
+            file=file,
+            seconds=recording.seconds,
+            sample_rate=recording.source_rate,
+            events=tuple(events),
+        )
 
 
 class _Counter:

@@ -16,14 +16,13 @@ from tqdm import tqdm
 
 import tfhier
 from tfhier.contract import Contract
-from tfhier.detect.detector import Detector
+from tfhier.detect.detector import Detector, hear
 from tfhier.detect.options import Options
 from tfhier.detect.parts import Parts
 from tfhier.errors import InputError
 from tfhier.event_tables import cells
 from tfhier.events import Heard
 from tfhier.files import locked, write_text
-from tfhier.recordings import Recording
 
 _ENDED = "the process that heard it was ended, by the system or by a decoder's fault"
 
@@ -76,26 +75,6 @@ def run(
             failed = _hear_all(model, missing, parts, options, num_workers)
         heard = (parts.read(file) for file in files if file not in failed)
         return Outcome(tuple(heard), failed, len(files) - len(missing))
-
-
-def hear(detector: Detector, file: Path) -> Heard:
-    """Return the events of a recording.
-
-    Raises:
-        AudioError: It cannot be read to its end.
-    """
-    with Recording(file) as recording:
-        blocks = recording.blocks(sample_rate=detector.sample_rate)
-        events = sorted(
-            detector.events(blocks),
-            key=lambda each: (each.start, each.end, each.level, each.label),
-        )
-        return Heard(
-            file=file,
-            seconds=recording.seconds,
-            sample_rate=recording.source_rate,
-            events=tuple(events),
-        )
 
 
 def write_failed(path: Path, failed: Mapping[Path, str]) -> None:
