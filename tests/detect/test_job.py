@@ -122,6 +122,22 @@ def test_another_job_in_the_folder_is_named_and_fresh_starts_over(
     assert found.num_before == 0
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_something_else_is_left_alone(model, folder, tmp_path, fresh):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="is not of a job of tfhier"):
+        job.run(
+            model,
+            files(folder),
+            tmp_path / "parts",
+            OPTIONS,
+            num_workers=1,
+            fresh=fresh,
+        )
+    assert (tmp_path / "parts" / "thesis.txt").read_text() == "years of work"
+
+
 def test_faulty_recordings_are_listed_while_the_others_go_on(
     model, folder, heard, tmp_path
 ):

@@ -102,7 +102,7 @@ def _request(model: Path, options: Options) -> dict:
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     settings = dataclasses.asdict(options)
-    return {"model": digest, **settings, "ignored": list(options.ignored)}
+    return {"model": digest[:12], **settings, "ignored": list(options.ignored)}
 
 
 def _is_heard(parts: Parts, file: Path) -> bool:

@@ -40,11 +40,17 @@ class Parts:
             fresh: bool. Whether what was heard before is deleted.
 
         Raises:
-            InputError: The folder is of a job that was asked for otherwise.
+            InputError: The folder is of a job that was asked for otherwise, or holds
+                something else.
         """
+        request = self.folder / _JOB
+        if not request.is_file() and self.folder.exists() and os.listdir(self.folder):
+            raise InputError(
+                f"{self.folder} is not of a job of tfhier (it has no {_JOB}). Give "
+                "another --output, or move that folder away."
+            )
         if fresh and self.folder.exists():
             shutil.rmtree(self.folder)
-        request = self.folder / _JOB
         if not request.is_file():
             write_text(request, json.dumps(wanted, indent=2) + "\n")
             return
