@@ -232,10 +232,11 @@ def test_the_command_says_what_it_heard(model, folder, heard, tmp_path, capsys):
     [
         ([], "Give recordings, or folders of them, and a table to write"),
         (["a.wav"], "Give recordings, or folders"),
-        (["a.wav", "-o", "events.doc"], "does not tell by its ending"),
+        (["a.wav", "-o", "events.csv"], "There is no a.wav. Check the path."),
+        ([".", "-o", "events.doc"], "does not tell by its ending"),
         (["--stream"], "give --rate HZ"),
         (["--stream", "--rate", "8000", "a.wav"], "and no recordings or --output"),
-        (["a.wav", "-o", "e.csv", "--workers", "0"], "--workers is 1 or more"),
+        ([".", "-o", "e.csv", "--workers", "0"], "--workers is 1 or more"),
     ],
 )
 def test_contradictions_are_told(model, tmp_path, capsys, monkeypatch, words, said):

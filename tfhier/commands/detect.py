@@ -135,6 +135,8 @@ def _files(args: argparse.Namespace, wanted) -> int:
 
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers is 1 or more. Received: {args.workers}")
+    if missing := [place for place in args.audio if not os.path.lexists(place)]:
+        raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
     files = predict.find_clips(args.audio)
     model = model_paths.find(args.model)
