@@ -26,9 +26,11 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import soundfile
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+import tfhier
 from tfhier import console, machine
 from tfhier.model_paths import versions
 
@@ -63,12 +65,16 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=4, help="turns of each kind")
     p.add_argument("--seconds", type=float, default=1.0, help="length of a clip")
     p.add_argument("--sample-rate", type=int, default=16_000)
+    p.add_argument("--keras", help="the model that it was exported from, compared too")
     p.add_argument("--limit-seconds", type=float, default=600)
     args = p.parse_args()
     end = time.monotonic() + args.limit_seconds
     found = versions(args.base)
     signature = tf.saved_model.load(str(found[max(found)])).signatures[args.signature]
     clips = make_clips(signature, round(args.seconds * args.sample_rate), args)
+    if args.keras:
+        difference = from_keras(clips, args)
+        console.line("Keras", f"answers of the SavedModel differ by {difference:.1e}")
     found: dict[tuple[str, str], Found] = {}
     with contextlib.ExitStack() as servers:
         addresses = {
@@ -112,6 +118,19 @@ def make_clips(signature: Callable, samples: int, args) -> list[Clip]:
             Clip(name, value, {key: part.numpy() for key, part in outputs.items()})
         )
     return clips
+
+
+def from_keras(clips: list[Clip], args) -> float:
+    """Return the largest difference of any score from those of the Keras model."""
+    tagger = tfhier.load(args.keras)
+    differences = []
+    for clip in clips:
+        heard, rate = clip.value[0], args.sample_rate
+        if isinstance(heard, bytes):
+            heard, rate = soundfile.read(io.BytesIO(heard), dtype="float32")
+        for level, scores in tagger.scores(heard, sample_rate=rate).items():
+            differences.append(np.abs(clip.outputs[level][0] - scores).max())
+    return float(np.max(differences))
 
 
 def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
