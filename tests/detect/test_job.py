@@ -186,18 +186,46 @@ def command(model: Path, folder: Path, output: Path, *more) -> list[str]:
     return [str(word) for word in words]
 
 
+def killed(words: list[str], after: float) -> None:
+    """Run a command and kill it and all its processes after some seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", *words],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_job_of_40_files_survives_20_kills_at_any_moment(model, tmp_path, rng):
+    card = tmp_path / "card"
+    for number in range(40):
+        record(card / f"{number:02d}.wav", 9.0, seed=number)
+    whole = tmp_path / "whole.csv"
+    start = time.monotonic()
+    assert command_line.main(command(model, card, whole, "--workers", "2")) == 0
+    took = time.monotonic() - start
+    assert len(whole.read_text().splitlines()) > 60
+    for number, after in enumerate(rng.uniform(0.05, 1.1 * took, 20)):
+        output = tmp_path / f"{number}.csv"
+        words = command(model, card, output, "--workers", "2")
+        killed(words, after)
+        # Nothing of the table, or all of it.
+        assert not output.exists() or output.read_bytes() == whole.read_bytes()
+        assert command_line.main(words) == 0
+        assert output.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize("after", [0.3, 0.9, 1.5])
 def test_a_job_that_is_killed_goes_on_and_ends_alike(
     model, folder, heard, tmp_path, after
 ):
     output = tmp_path / "events.csv"
     words = command(model, folder, output, "--workers", "2")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfhier", *words], cwd=ROOT, start_new_session=True
-    )
-    time.sleep(after)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    killed(words, after)
     assert command_line.main(words) == 0
     expected = tmp_path / "expected.csv"
     event_tables.write(
