@@ -235,6 +235,23 @@ def test_a_job_that_is_killed_goes_on_and_ends_alike(
     assert not [path for path in tmp_path.rglob(".*") if path.suffix == ".json"]
 
 
+def test_nothing_goes_on_when_the_job_alone_is_killed(model, tmp_path):
+    for number in range(4):
+        record(tmp_path / "card" / f"{number}.wav", 900.0, seed=number)
+    words = command(model, tmp_path / "card", tmp_path / "e.csv", "--workers", "2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", *words], cwd=ROOT, start_new_session=True
+    )
+    time.sleep(1.5)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):  # nobody is left of its group
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
 def test_the_command_says_what_it_heard(model, folder, heard, tmp_path, capsys):
     output = tmp_path / "events.jsonl"
     assert command_line.main(command(model, folder, output)) == 0

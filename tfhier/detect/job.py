@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -212,8 +214,15 @@ def _begin(model: Path, options: Options, parts: Parts, num_threads: int) -> Non
     global _worker
     # Ctrl-C reaches all processes of a terminal: they just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tagger = tfhier.load(model, num_threads=num_threads)
     _worker = Detector(tagger, options), parts
+
+
+def _end_with_parent() -> None:
+    """End when the job does, even when that was killed: nobody else would tell."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _hear_and_keep(file: Path) -> str:
