@@ -5,6 +5,7 @@ bounded memory) share: one place knows the formats, the containers and the fault
 block is mono, float32, of shape (samples,), at the file's own rate.
 """
 
+import abc
 import contextlib
 import os
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ class _ForwardReader(soundfile.SoundFile):
         return False
 
 
-class Sound:
+class Sound(abc.ABC):
     """An open sound file, read once from start to end.
 
     Attributes:
@@ -85,9 +86,9 @@ class Sound:
                 f"{self.path}: has an audio header but no samples. {AGAIN}"
             )
 
+    @abc.abstractmethod
     def _decode(self) -> Iterator[np.ndarray]:
         """Decode to the end, then tell whether it is the true one."""
-        raise NotImplementedError
 
 
 class _LibsndfileSound(Sound):
