@@ -74,6 +74,22 @@ def test_lengths_that_hold_no_call_are_refused():
         soundscapes.render(14.0, seed=0, part="train", site=0)
 
 
+def test_windows_hold_half_of_a_call_or_are_half_filled_and_background_holds_none():
+    made = soundscapes.render(60.0, seed=3, part="train", site=0, call_seconds=10.0)
+    rows = soundscapes._rows(made, 60.0, 2.0, np.random.default_rng(0))
+    for label, start, end in rows:
+        assert 0 <= start < end <= 60
+        shared = [min(end, c.end) - max(start, c.start) for c in made.calls]
+        if label == "background":
+            assert max(shared) <= 0 and end - start >= 2
+            continue
+        [own] = [n for n, seconds in enumerate(shared) if seconds > 0]
+        length = made.calls[own].end - made.calls[own].start
+        assert made.calls[own].label == label
+        assert end - start == pytest.approx(2.0)
+        assert shared[own] >= min(length, 2.0) / 2 - 0.001
+
+
 def test_labelled_recordings_are_read_as_ones_own(tmp_path):
     soundscapes.write_labelled(
         tmp_path / "forest", num_recordings=(3, 2, 1), seconds=40.0
@@ -83,7 +99,7 @@ def test_labelled_recordings_are_read_as_ones_own(tmp_path):
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     calls = [row for row in rows if row["label"] != "background"]
-    assert len(calls) == 6 * 4
+    assert len(calls) == 6 * 4 * 3
     groups = {(row["part"], row["group"]) for row in rows}
     assert len(groups) == 6
     assert {group for part, group in groups if part == "test"} == {"devel-0"}
