@@ -7,6 +7,10 @@ Printed are medians of wall time from the start of the process: until the help i
 printed; until the first window of a stream was scored; and of a whole job over one
 recording of 3 s, from the start of its processes to its table, which is more than the
 time to its first window. Without a model the demo's is taken.
+
+2026-12-01, AMD EPYC, 2 cores that others used too, LiteRT 2.3.0 and nothing of
+TensorFlow (an environment of 174 MB, pip and setuptools included): 0.067, 0.068, 0.141
+and 0.358 s.
 """
 
 import argparse
