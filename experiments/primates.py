@@ -231,6 +231,23 @@ own_cnn10 = primates_cnn10_16k.but(
 )
 own_mobilenet_v1 = own_cnn10.but(row="MobileNetV1", backbone="mobilenet_v1")
 
+# -- The detector of `tfhier detect --demo`, on recordings of the synthetic forest:
+#    tfhier/detect/demo/README.md has the commands
+
+primates_demo = own_cnn10.but(
+    row="CNN10, species and primates",
+    table="The demo's detector, on a SYNTHETIC forest",
+    baseline="primates_demo",
+    taxonomy="primates",
+    frontend="primates_8k",
+    clip_seconds=2.0,
+    head="levelwise",
+    fine_weight=0.8,
+    mixup_alpha=0.2,
+    seeds=(0,),
+    small={**_paper.small, "epochs": 50, "decay_epochs": 15},
+)
+
 # -- And on real calls mixed into real forests that were not trained on
 
 gibbons_cnn10 = primates_cnn10_16k.but(

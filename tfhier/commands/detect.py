@@ -14,13 +14,40 @@ SOME_FAILED = 3
 _ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
 
 
+class _Demo(argparse.Action):
+    """`--demo`: a flag that makes MODEL needless.
+
+    Args:
+        model: The argument MODEL.
+    """
+
+    def __init__(self, *args, model: argparse.Action, **settings):
+        super().__init__(*args, nargs=0, default=False, **settings)
+        self._model = model
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        namespace.demo = True
+        self._model.required = False
+
+
 def add(p: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    p.add_argument("model", metavar="MODEL", help="best a .tflite file")
+    model = p.add_argument("model", metavar="MODEL", help="best a .tflite file")
     p.add_argument(
-        "audio", type=Path, nargs="*", metavar="AUDIO", help="files, or folders of them"
+        "audio",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="AUDIO",
+        help="files, or folders of them",
     )
     p.add_argument("-o", "--output", type=Path, help="table of events, events.csv")
+    p.add_argument(
+        "--demo",
+        action=_Demo,
+        model=model,
+        help="try it: a SYNTHETIC model on a SYNTHETIC forest, compared with the truth",
+    )
     p.add_argument(
         "--format", default="", help="of the table (default: told by its name)"
     )
@@ -113,6 +140,8 @@ def run(args: argparse.Namespace) -> int:
         min_seconds=args.min_seconds,
         ignored=tuple(args.ignore),
     )
+    if args.demo:
+        return _demo(args, wanted)
     if args.stream:
         if args.audio or args.output or not args.rate:
             raise InputError(
@@ -128,13 +157,58 @@ def run(args: argparse.Namespace) -> int:
     return _files(args, wanted)
 
 
+def _demo(args: argparse.Namespace, wanted) -> int:
+    from tfhier import event_tables
+    from tfhier.detect import demo
+    from tfhier.detect.demo import report
+    from tfhier.files import cache_folder
+
+    if args.model or args.audio or args.stream:
+        raise InputError(
+            "--demo brings its own model and recording: give none, and no --stream."
+        )
+    folder = cache_folder("demo")
+    output = args.output or folder / "events.csv"
+    form = event_tables.format_of(output, args.format)
+    console.line("demo", report.NOTICE)
+    found = demo.run(
+        folder,
+        wanted,
+        num_workers=_num_workers(args),
+        seconds=demo.SECONDS,
+        seed=demo.SEED,
+    )
+    demo.write(output, found.heard, format=form)
+    minutes = found.heard.seconds / 60
+    console.line(
+        "forest",
+        f"{found.heard.file}, {minutes:g} min with {len(found.made.calls)} calls, "
+        f"listed in {found.truth_table}",
+    )
+    print(report.events(found))
+    for topic, text in report.lines(found):
+        console.line(topic, text)
+    console.line("table", str(output))
+    console.line(
+        "next",
+        "on your own recordings, with a model that knows your species (docs/data.md): "
+        "tfhier detect MODEL.tflite recordings/ -o events.csv",
+    )
+    return 0
+
+
+def _num_workers(args: argparse.Namespace) -> int:
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers is 1 or more. Received: {args.workers}")
+    return args.workers or len(os.sched_getaffinity(0))
+
+
 def _files(args: argparse.Namespace, wanted) -> int:
     import tfhier
     from tfhier import event_tables, model_paths, predict
     from tfhier.detect import job
 
-    if args.workers is not None and args.workers < 1:
-        raise InputError(f"--workers is 1 or more. Received: {args.workers}")
+    num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
         raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
@@ -145,7 +219,7 @@ def _files(args: argparse.Namespace, wanted) -> int:
         files,
         args.output.with_name(f"{args.output.name}.parts"),
         wanted,
-        num_workers=args.workers or len(os.sched_getaffinity(0)),
+        num_workers=num_workers,
         fresh=args.fresh,
     )
     tagger = tfhier.load(model)

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from tfhier.data.forest.calls import CALLS, call
 from tfhier.data.forest.distractors import DISTRACTORS, distractor
-from tfhier.data.forest.individuals import random_individual
+from tfhier.data.forest.individuals import Individual, random_individual
 from tfhier.data.forest.sites import Site, heard, random_site, recorded, weather
 from tfhier.data.forest.voice import RATE
 from tfhier.errors import InputError
@@ -42,6 +42,7 @@ NUM_INDIVIDUALS = 3  # of each kind at each site
 SECONDS = (0.7, 3.0)
 SNR = (-5.0, 20.0)  # dB
 METERS = (5.0, 80.0)
+FRAME = 320  # samples; 20 ms
 README = """Synthetic forest, a stand-in for ComParE 2021 PRS (not the challenge's data)
 
 Every clip was synthesised by tfhier.data.forest.write: no sound was recorded and no
@@ -120,6 +121,17 @@ def find_site(number: int, *, seed: int, part: str) -> Site:
     return random_site(np.random.default_rng([seed, PARTS.index(part), 1, number]))
 
 
+def find_individual(
+    label: str, which: int, *, seed: int, part: str, site: int
+) -> Individual:
+    """Return an animal of a site: number `which`, below `NUM_INDIVIDUALS`, of its kind.
+
+    It lives at no other site.
+    """
+    who = site * 100 + LABELS.index(label) * 10 + which
+    return random_individual(np.random.default_rng([seed, PARTS.index(part), 4, who]))
+
+
 def render(label: str, *, seed: int, part: str, index: int, site: int = 0) -> Scene:
     """Synthesise one clip.
 
@@ -131,28 +143,27 @@ def render(label: str, *, seed: int, part: str, index: int, site: int = 0) -> Sc
         site: int >= 0. Number of the site in its part.
     """
     place = find_site(site, seed=seed, part=part)
-    number = PARTS.index(part)
-    rng = np.random.default_rng([seed, number, 2, index])
+    rng = np.random.default_rng([seed, PARTS.index(part), 2, index])
     seconds, snr = rng.uniform(*SECONDS), rng.uniform(*SNR)
     background = weather(place, count=round(seconds * RATE), rng=rng)
     if rng.random() < (0.75 if label == "background" else 0.35):
         kind = list(DISTRACTORS)[rng.integers(len(DISTRACTORS))]
         other = distractor(kind, seconds=seconds, rng=rng)
         other = heard(other, place, meters=rng.uniform(*METERS), rng=rng)
-        background = background + _scaled(other, background, rng.uniform(*SNR))
+        background = background + scaled(other, background, rng.uniform(*SNR))
     background = recorded(background, place)
     peak = 10.0 ** (rng.uniform(-16.0, -1.0) / 20.0)
     if label == "background":
         return Scene(np.zeros_like(background), background, np.nan, peak)
-    who = site * 100 + LABELS.index(label) * 10 + rng.integers(NUM_INDIVIDUALS)
-    animal = random_individual(np.random.default_rng([seed, number, 4, who]))
+    which = int(rng.integers(NUM_INDIVIDUALS))
+    animal = find_individual(label, which, seed=seed, part=part, site=site)
     wave = call(label, animal, seconds=seconds, rng=rng)
     wave = heard(wave, place, meters=rng.uniform(*METERS), rng=rng)
-    wave = _scaled(recorded(wave, place), background, snr)
+    wave = scaled(recorded(wave, place), background, snr)
     return Scene(wave, background, snr, peak)
 
 
-def _scaled(wave: np.ndarray, background: np.ndarray, snr: float) -> np.ndarray:
+def scaled(wave: np.ndarray, background: np.ndarray, snr: float) -> np.ndarray:
     """Scale a sound so that its active part lies `snr` dB over the background."""
     power = active_power(wave) / np.mean(background**2)
     return wave * np.float32(10.0 ** (snr / 20.0) / np.sqrt(power))
@@ -160,9 +171,21 @@ def _scaled(wave: np.ndarray, background: np.ndarray, snr: float) -> np.ndarray:
 
 def active_power(wave: np.ndarray) -> float:
     """Return the mean power of those 20-ms frames within 20 dB of the loudest."""
-    frames = wave[: wave.size // 320 * 320].reshape(-1, 320)
-    power = np.mean(frames**2, axis=1)
+    power = _frame_powers(wave)
     return float(np.mean(power[power >= 0.01 * power.max()]))
+
+
+def active_span(wave: np.ndarray) -> tuple[float, float]:
+    """Return start and end, in seconds, of the frames that `active_power` is of."""
+    power = _frame_powers(wave)
+    active = np.flatnonzero(power >= 0.01 * power.max())
+    first, last = int(active[0]), int(active[-1])
+    return first * FRAME / RATE, (last + 1) * FRAME / RATE
+
+
+def _frame_powers(wave: np.ndarray) -> np.ndarray:
+    frames = wave[: wave.size // FRAME * FRAME].reshape(-1, FRAME)
+    return np.mean(frames**2, axis=1)
 
 
 def write(folder: Path, *, num_train: int, num_devel: int, seed: int = 0) -> None:

@@ -7,9 +7,8 @@ seconds. Chance comes only from the generator that is passed.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import fft
 
-from tfhier.data.spectra import peaks, shaped
+from tfhier.data.spectra import fast_length, peaks, shaped
 
 RATE = 16_000
 HIGHEST = 7_600.0  # Hz; no harmonic lies above, so none is folded back
@@ -147,9 +146,9 @@ def placed(units: Sequence[tuple[float, float, np.ndarray]], count: int) -> np.n
 
 def convolved(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
     """The wave through an impulse response, as long as the wave."""
-    size = fft.next_fast_len(wave.size + response.size, real=True)
-    spectrum = fft.rfft(wave, size) * fft.rfft(response, size)
-    return fft.irfft(spectrum, size)[: wave.size]
+    size = fast_length(wave.size + response.size)
+    spectrum = np.fft.rfft(wave, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(spectrum, size)[: wave.size]
 
 
 def rms(wave: np.ndarray) -> np.float32:
