@@ -116,9 +116,7 @@ class Recording:
             yield block
 
 
-def excerpt(
-    path: str | Path, *, start: float, end: float
-) -> tuple[np.ndarray, int]:
+def excerpt(path: str | Path, *, start: float, end: float) -> tuple[np.ndarray, int]:
     """Read a part of a recording, at its own rate.
 
     Where the format can be wound (WAV, FLAC, Ogg, MP3) only that part is decoded, at

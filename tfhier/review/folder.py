@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tfhier.errors import InputError
 from tfhier.files import new_folder, require_space
 from tfhier.review import page
-from tfhier.review.session import Session
+from tfhier.review.session import Session, shown
 
 _PICTURE_BYTES = 250_000  # what the spectrogram of a noisy recording takes at most
 
@@ -57,7 +57,7 @@ def write(session: Session, folder: Path) -> int:
                 (clips / f"{number}.png").write_bytes(session.png(number))
                 (clips / f"{number}.wav").write_bytes(session.wav(number))
             except InputError as error:
-                event["problem"] = str(error)
+                event["problem"] = shown(str(error))
         told["csv"] = session.csv_parts()
         for name in page.ASSETS:
             (temporary / name).write_bytes(page.asset(name))

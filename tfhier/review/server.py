@@ -4,7 +4,7 @@
     GET  /review.css, /keep.js ...  what lies beside it
     GET  /clips/TABLE/NUMBER.wav    the sound of an event, .png its spectrogram
     GET  /health                    which table is reviewed
-    POST /verdicts                  {"table": ..., "verdicts": [[number, verdict, label, at]]}
+    POST /verdicts                  {"table": ..., "verdicts": see `Session.give`}
 
 It listens on the loopback address. Other sites in the same browser can reach that too,
 so requests with another Host (a name that was bound to 127.0.0.1) or from another
@@ -32,9 +32,11 @@ _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 _CLIP = re.compile(r"/clips/([0-9a-f]{16})/(\d{1,9})\.(wav|png)", re.ASCII)
 _RANGE = re.compile(r"bytes=(\d{1,12})-(\d{0,12})", re.ASCII)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; media-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    # Pictures can come out of the page's own memory, too.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -108,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if not self._is_ours():
             return
         session = self.server.session
@@ -126,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         if not self._is_ours():
             return
         if self.path != "/verdicts":

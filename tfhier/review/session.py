@@ -117,7 +117,10 @@ class Session:
             "reviewed_name": shown(self.verdicts.path.name),
             "clips": clips,
             "files": [
-                {"name": shown(Path(file).name), "folder": shown(str(Path(file).parent))}
+                {
+                    "name": shown(Path(file).name),
+                    "folder": shown(str(Path(file).parent)),
+                }
                 for file in files
             ],
             "labels": [
@@ -164,7 +167,6 @@ class Session:
             "label": shown(row.label),
             "score": row.score,
             "remark": shown(row.remark),
-            "site": shown(row.site),
             "time": event_time and event_time.isoformat(" ", timespec="seconds"),
         }
         if verdict := self.verdicts.given.get(key(row)):
@@ -188,7 +190,7 @@ class Session:
             raise InputError(f"There is no event {number!r:.40}.")
         if verdict not in ("", *VERDICTS):
             raise InputError(f"A verdict is {', '.join(VERDICTS)}, or empty.")
-        if label != "" and label not in self._labels:
+        if not isinstance(label, str) or (label and label not in self._labels):
             raise InputError(f"The label is none of the table's: {label!r:.80}")
         if verdict == "accepted" and not label:
             raise InputError("An accepted event has a label.")

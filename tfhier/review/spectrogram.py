@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 
 MOST_COLUMNS = 960
-# Of an FFT, below 24 kHz and from there on: 16 to 23 ms at 32 and at 44.1 kHz and 16 kHz,
-# and the few milliseconds that bats need at theirs.
+# Samples of an FFT, below 24 kHz and from there on: 21 to 32 ms at 16, 32 and 48 kHz,
+# and the few milliseconds that bats need at their rates.
 _SHORT, _LONG = 512, 1024
 _STEPS = 48  # of grey: more are not seen, and make files of noise larger
 _QUIET_SHARE = 0.5  # of all points, that are the background
@@ -64,4 +64,6 @@ def png(picture: np.ndarray) -> bytes:
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
     checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )

@@ -1,7 +1,7 @@
 """Verdicts of people on events, kept at once.
 
-    events-reviewed.csv        the table's lines with verdict, reviewed_label, reviewed_at
-    events-reviewed.journal    verdicts since that was written, a JSON object a line
+    events-reviewed.csv      the table, with verdict, reviewed_label and reviewed_at
+    events-reviewed.journal  verdicts since that was written, a JSON object a line
 
 A verdict is on disk in the journal before it counts as given. `merge` writes the table
 anew, whole or not at all, and then empties the journal; a kill at any moment loses
@@ -185,7 +185,9 @@ class Verdicts:
 
     def _replay(self) -> None:
         """Take the verdicts that were given since the reviewed table was written."""
-        for line in self.journal.read_text("ascii", "replace").splitlines(keepends=True):
+        for line in self.journal.read_text("ascii", "replace").splitlines(
+            keepends=True
+        ):
             found = _in_line(line)
             if found is None:
                 continue

@@ -80,7 +80,7 @@
     at("score").textContent = event.score.toFixed(3);
     at("score-bar").style.width = `${100 * event.score}%`;
     at("remark").textContent = event.remark;
-    at("time").textContent = [event.site, event.time].filter(Boolean).join("  ");
+    at("time").textContent = event.time || "";
     at("time").hidden = !event.time;
     at("file").textContent = file.name;
     at("file").title = file.name;
