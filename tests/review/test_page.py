@@ -80,6 +80,8 @@ def seen(address: str, profile: Path) -> dict:
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"),
             *("--no-first-run", "--disable-background-networking"),
             *(f"--user-data-dir={profile}", "--window-size=1200,700"),
+            # Keys of a script are no gesture, without which no sound is played.
+            "--autoplay-policy=no-user-gesture-required",
             *("--virtual-time-budget=15000", "--dump-dom", address),
         ],
         capture_output=True,
@@ -222,6 +224,35 @@ def test_a_review_by_keys_is_kept_by_the_server(served, tmp_path):
         for n, row in enumerate(rows)
         if key(row) in given
     } == EXPECTED
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_the_sound_is_played_and_wound(served, tmp_path, is_served):
+    body = """
+      const audio = document.getElementById("audio");
+      key("ArrowRight"); await wait(200);
+      key(" "); await wait(1000);
+      const playing = !audio.paused && text("play-text");
+      const place = document.getElementById("picture").getBoundingClientRect();
+      document.getElementById("picture").dispatchEvent(new MouseEvent("click",
+        { clientX: place.left + 0.75 * place.width, bubbles: true }));
+      await wait(20);
+      const wound = audio.currentTime;
+      const last = audio.duration;
+      key(" "); key("s"); key("s"); await wait(100);
+      report({ playing, wound, last, paused: audio.paused, rate: audio.playbackRate,
+        error: audio.error && audio.error.message, faults });
+    """
+    if is_served:
+        address = served(body).address
+    else:
+        address = written(served.path, tmp_path / "page", body).as_uri()
+    found = seen(address, tmp_path / "profile")
+    assert (found["faults"], found["error"]) == ([], None)
+    assert found["playing"] == "Pause"
+    assert abs(found["last"] - 5.5) < 0.01
+    assert 0.7 * found["last"] < found["wound"] < 0.9 * found["last"]
+    assert (found["paused"], found["rate"]) == (True, 0.1)
 
 
 def test_filters_sorting_and_missing_recordings(served, tmp_path):

@@ -91,7 +91,7 @@ def _serve(session, port: int | None) -> None:
 
     server = Server(session, port)
     # A service that is stopped writes its table too.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _stop)
     verdicts = session.verdicts
     console.line("review", f"{server.address}   (Ctrl-C ends it)")
     _show(session)
@@ -99,6 +99,10 @@ def _serve(session, port: int | None) -> None:
     if verdicts.path.is_file():
         print()
         console.line("kept", f"{len(verdicts.given)} verdicts in {verdicts.path}")
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _write(session, folder: Path) -> None:

@@ -67,7 +67,7 @@ class Excerpts:
         """
         path = self.find(row.file)
         start, end = self.span(row)
-        if not path.exists():
+        if not path.is_file():
             raise AudioError(
                 f"{path}: there is no such file. If the recordings were moved, start "
                 "again with --recordings FOLDER."

@@ -45,8 +45,7 @@ const Keep = (() => {
   }
 
   function apply([number, verdict, label, at]) {
-    const event = DATA.events[number];
-    if (event) Object.assign(event, { verdict, reviewed: label, at });
+    Object.assign(DATA.events[number], { verdict, reviewed: label, at });
   }
 
   function tell(text) {
@@ -108,6 +107,12 @@ const Keep = (() => {
   function start(listener) {
     onTrouble = listener;
     for (const entry of remembered()) {
+      // The page can have been written anew, with later verdicts in it.
+      const known = DATA.events[entry[0]];
+      if (!known || known.at > entry[3]) {
+        forget(entry[0]);
+        continue;
+      }
       apply(entry);
       if (!IS_STATIC) waiting.set(entry[0], entry);
     }
