@@ -23,7 +23,7 @@ FLOORS = {
             "backbones heads tagger saved engines",
             "train pretrained runtime detect predict evaluate clip_table machine "
             "tables yardstick compare explain report export describe",
-            "study serve",
+            "study serve review",
             "__main__ commands",
         )
     )

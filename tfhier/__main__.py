@@ -1,4 +1,4 @@
-"""The command `tfhier`: look around, prepare data, port weights, tag, export, serve.
+"""The command `tfhier`: look around, prepare data, tag, detect, review, export, serve.
 
     tfhier list experiments|backbones|heads|frontends|datasets|taxonomies|weights
         [--json]
@@ -7,6 +7,7 @@
     tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
     tfhier predict MODEL AUDIO... [--npz FILE] [--csv FILE] [--top 5]
     tfhier detect MODEL AUDIO... -o events.csv [--precision 0.9] [--workers 4]
+    tfhier review EVENTS.csv [--output FOLDER] [--recordings FOLDER] [--port 8765]
     tfhier export MODEL --to savedmodel tflite [--weights float32 int8 ...]
     tfhier serve MODEL... [--rest-port 8501] [--grpc-port 8500]
     tfhier selftest MODEL
@@ -31,6 +32,7 @@ from tfhier.commands import (
     port,
     predict,
     prepare,
+    review,
     selftest,
     serve,
 )
@@ -42,6 +44,7 @@ COMMANDS = {
     "port": port,
     "predict": predict,
     "detect": detect,
+    "review": review,
     "export": export,
     "serve": serve,
     "selftest": selftest,

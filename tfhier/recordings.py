@@ -7,6 +7,7 @@ stream of its samples, in blocks or reads of any size. Sample n is the sound at
 n / sample_rate seconds, at the end of a day as at its start.
 """
 
+import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -113,6 +114,40 @@ class Recording:
         for block in self._sound.blocks():
             self._num_read += len(block)
             yield block
+
+
+def excerpt(path: str | Path, *, start: float, end: float) -> tuple[np.ndarray, int]:
+    """Read a part of a recording, at its own rate.
+
+    Where the format can be wound (WAV, FLAC, Ogg, MP3) only that part is decoded, at
+    the end of a day as quickly as at its start. M4A, MP4 and AAC files, and streams
+    whose header leaves their length open, are decoded up to there.
+
+    Args:
+        path: str or Path. The file; formats and faults are those of `audio.read`, but
+            what lies outside the part is not seen.
+        start: float >= 0. In seconds.
+        end: float > start. In seconds.
+
+    Returns:
+        (waveform, sample_rate): float32 of shape (samples,), the mean of the channels,
+        and its rate in Hz; it is shorter where the recording ends before `end`.
+
+    Raises:
+        AudioError: The file cannot be read, or ends before `start`.
+        InputError: The file needs PyAV.
+    """
+    with contextlib.closing(sound_files.open_sound(Path(path))) as sound:
+        first = round(start * sound.sample_rate)
+        num_missing = round(end * sound.sample_rate) - first
+        sound.seek(first)
+        parts = []
+        for block in sound.blocks():
+            parts.append(block[:num_missing])
+            num_missing -= len(parts[-1])
+            if not num_missing:
+                break
+        return np.concatenate(parts), sound.sample_rate
 
 
 def pcm_blocks(

@@ -60,6 +60,19 @@ class Sound(abc.ABC):
     def __init__(self, path: Path):
         self.path = path
         self._opened = contextlib.ExitStack()
+        self._begin = 0  # the sample that `blocks` begins with
+        self._is_wound = False  # whether `_decode` begins there too
+
+    def seek(self, sample: int) -> None:
+        """Have `blocks` begin with another sample; to be called before it.
+
+        WAV and what else libsndfile can wind is quick; other files are decoded up to
+        there.
+
+        Args:
+            sample: int >= 0. Its number in each channel.
+        """
+        self._begin = sample
 
     def close(self) -> None:
         """Close the file."""
@@ -76,11 +89,19 @@ class Sound(abc.ABC):
                 infinite samples, or none at all. The blocks before were in order.
         """
         has_samples = False
+        num_left_out = 0 if self._is_wound else self._begin
         for block in self._decode():
+            num_dropped = min(num_left_out, len(block))
+            num_left_out -= num_dropped
+            block = block[num_dropped:]
             if block.size:
                 has_samples = True
                 check_finite(block, self.path)
                 yield block
+        if not has_samples and self._begin:
+            raise AudioError(
+                f"{self.path}: ends before {self._begin / self.sample_rate:.3f} s."
+            )
         if not has_samples:
             raise AudioError(
                 f"{self.path}: has an audio header but no samples. {AGAIN}"
@@ -125,10 +146,17 @@ class _LibsndfileSound(Sound):
         )
         self.num_expected = None if is_open else self._file.frames
 
+    def seek(self, sample: int) -> None:
+        super().seek(sample)
+        # Streams of open length cannot be wound, nor any file beyond its end.
+        with contextlib.suppress(soundfile.LibsndfileError):
+            self._file.seek(sample)
+            self._is_wound = True
+
     def _decode(self) -> Iterator[np.ndarray]:
         # One more than declared: then the end is seen at once.
         size = min(max(1, _BLOCK // self.num_channels), self._file.frames + 1)
-        num_read, is_end = 0, False
+        num_read, is_end = self._begin if self._is_wound else 0, False
         while not is_end:
             with self._explained():
                 frames = self._file.read(size, dtype="float32", always_2d=True)

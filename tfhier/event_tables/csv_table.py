@@ -34,11 +34,12 @@ from tfhier.files import write_text
 def write(path: Path, content: Content) -> None:
     """Write a table; without events it has its header."""
     lines = [csv_line([quotable(name) for name in column_names(content.levels)])]
-    lines += [csv_line(_cells(row)) for row in rows_of(content)]
+    lines += [csv_line(cells_of(row)) for row in rows_of(content)]
     write_text(path, "".join(lines))
 
 
-def _cells(row: Row) -> list[str]:
+def cells_of(row: Row) -> list[str]:
+    """Return the cells of an event's line."""
     return [
         quotable(row.file),
         f"{row.start:.3f}",
@@ -74,16 +75,30 @@ def read(path: Path) -> list[Heard]:
         FileNotFoundError: There is no such file.
         InputError: It is no such table, or a line does not fit.
     """
+    return heard_in(row for row, _ in read_rows(path))
+
+
+def read_rows(path: Path) -> list[tuple[Row, dict[str, str]]]:
+    """Read a table as `read` does, with what is in the columns behind its own.
+
+    Returns:
+        List of (row, further), in the order of the lines: further is what the line
+        holds in each of these columns, by name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no such table, or a line does not fit.
+    """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return heard_in(_rows(path, file.read()))
+            return list(_rows(path, file.read()))
     except UnicodeDecodeError:
         raise InputError(
             f"{path} is not UTF-8 text. Save it again as CSV in UTF-8."
         ) from None
 
 
-def _rows(path: Path, text: str) -> Iterator[Row]:
+def _rows(path: Path, text: str) -> Iterator[tuple[Row, dict[str, str]]]:
     header, _, _ = text.partition("\n")
     delimiter = max(",;\t", key=header.count)
     # Ends of lines stay as they are, for those within quotes.
@@ -92,11 +107,15 @@ def _rows(path: Path, text: str) -> Iterator[Row]:
     try:
         for cells in lines:
             if levels is None:
-                levels = levels_in([unquotable(cell) for cell in cells])
+                names = [unquotable(cell) for cell in cells]
+                levels = levels_in(names)
+                num_own = len(BEFORE_LEVELS) + len(levels) + len(AFTER_LEVELS)
             elif any(cells):
                 row = _row(cells, levels, has_comma=delimiter != ",")
                 check(row)
-                yield row
+                # A spreadsheet leaves out cells at the end, or adds columns unnamed.
+                pairs = zip(names[num_own:], cells[num_own:], strict=False)
+                yield row, {name: unquotable(cell) for name, cell in pairs if name}
     except (InputError, csv.Error) as error:
         raise InputError(
             f"{path}, line {lines.line_num}: {error} Mend or remove this line, or "

@@ -1,0 +1,81 @@
+"""The sound of an event with what is around it, from its recording.
+
+Conventions: times are seconds from the start of the recording. Recordings are opened
+when an excerpt is asked for, and not before.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfhier import audio, recordings
+from tfhier.audio import AudioError
+from tfhier.event_tables.rows import Row
+
+LONGEST_SECONDS = 60.0
+# Of a long event at a bat detector's rate this is less: a browser holds it in memory.
+_MOST_SAMPLES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """Finds recordings and reads parts of them.
+
+    Args:
+        folder: Path of the table's folder, where recordings with relative names are
+            looked for too.
+        recordings_folder: Path, or None. Where they lie now, if they were moved.
+        context: float >= 0. Seconds shown before and behind an event.
+    """
+
+    folder: Path
+    recordings_folder: Path | None = None
+    context: float = 2.0
+
+    def span(self, row: Row) -> tuple[float, float]:
+        """Return start and end of an event's excerpt, at most `LONGEST_SECONDS`."""
+        start = max(0.0, row.start - self.context)
+        longest = min(LONGEST_SECONDS, _MOST_SAMPLES / row.sample_rate)
+        end = min(row.end + self.context, max(row.duration, row.end), start + longest)
+        return round(start, 3), round(end, 3)
+
+    def find(self, file: str) -> Path:
+        """Return where a recording lies.
+
+        In the folder of moved recordings it is looked for below as many of its own
+        folders as there are: `E:/night1/a.wav` as `night1/a.wav`, then as `a.wav`.
+        """
+        named = Path(file)
+        places = [named, self.folder / named]
+        if self.recordings_folder:
+            parts = named.parts[1:] if named.is_absolute() else named.parts
+            moved = [
+                self.recordings_folder.joinpath(*parts[first:])
+                for first in range(len(parts))
+            ]
+            places = [*moved, *places]
+        return next((place for place in places if place.is_file()), named)
+
+    def read(self, row: Row) -> np.ndarray:
+        """Return the samples of an event's excerpt, at the recording's own rate.
+
+        Raises:
+            AudioError: The recording is not there, cannot be read, or is another than
+                the table's.
+            InputError: It needs PyAV.
+        """
+        path = self.find(row.file)
+        start, end = self.span(row)
+        if not path.is_file():
+            raise AudioError(
+                f"{path}: there is no such file. If the recordings were moved, start "
+                "again with --recordings FOLDER."
+            )
+        waveform, sample_rate = recordings.excerpt(path, start=start, end=end)
+        if sample_rate != row.sample_rate:
+            raise AudioError(
+                f"{path}: has {sample_rate} Hz, but the table is of a recording with "
+                f"{row.sample_rate} Hz. Another file has its name now."
+            )
+        return audio.fix_length(waveform, round((end - start) * sample_rate))
