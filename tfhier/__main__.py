@@ -7,6 +7,7 @@
     tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
     tfhier predict MODEL AUDIO... [--npz FILE] [--csv FILE] [--top 5]
     tfhier detect MODEL AUDIO... -o events.csv [--precision 0.9] [--workers 4]
+    tfhier detect --demo
     tfhier review EVENTS.csv [--output FOLDER] [--recordings FOLDER] [--port 8765]
     tfhier export MODEL --to savedmodel tflite [--weights float32 int8 ...]
     tfhier serve MODEL... [--rest-port 8501] [--grpc-port 8500]

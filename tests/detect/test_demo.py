@@ -103,7 +103,7 @@ def test_the_command_end_to_end(tmp_path, monkeypatch, capsys):
     table = tmp_path / "events.csv"
     assert command_line.main(["detect", "--demo", "-o", str(table)]) == 0
     said = capsys.readouterr().out
-    folder = tmp_path / "cache" / "demo"
+    folder = tmp_path / "cache" / "SYNTHETIC-demo"
     for wanted in (
         "SYNTHETIC",
         str(folder / "forest.wav"),
@@ -114,6 +114,7 @@ def test_the_command_end_to_end(tmp_path, monkeypatch, capsys):
         "tfhier detect MODEL.tflite recordings/ -o events.csv",
     ):
         assert wanted in said
+    assert "SYNTHETIC" in table.read_text().splitlines()[1]
     [heard] = event_tables.read(table)
     assert heard.file == folder / "forest.wav"
     # Again, with other rules and no table: begun anew, beside the recording.

@@ -167,7 +167,8 @@ def _demo(args: argparse.Namespace, wanted) -> int:
         raise InputError(
             "--demo brings its own model and recording: give none, and no --stream."
         )
-    folder = cache_folder("demo")
+    # Its name is in every row of the tables.
+    folder = cache_folder("SYNTHETIC-demo")
     output = args.output or folder / "events.csv"
     form = event_tables.format_of(output, args.format)
     console.line("demo", report.NOTICE)

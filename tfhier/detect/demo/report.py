@@ -9,7 +9,7 @@ from tfhier.detect.demo import Demo
 from tfhier.detect.matching import Matches
 from tfhier.events import Event
 
-# dB; calls below the first are faint, above the second loud.
+# dB over the weather, from and below; together `forest.SNR`.
 _BANDS = ((-5.0, 0.0), (0.0, 10.0), (10.0, 20.0))
 NOTICE = (
     "SYNTHETIC: a made forest, and a model trained on nothing but such. What it finds "
