@@ -357,6 +357,20 @@ def settled(path, confirmed, sent):
     return {**confirmed, **kept}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_may_be_stopped_as_soon_as_it_says_its_address(path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", "review", path, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "http://127.0.0.1:" in process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_one_table_has_one_server(path):
     process, _ = started(path)
     done = subprocess.run(

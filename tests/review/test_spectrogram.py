@@ -29,9 +29,8 @@ def test_a_click_lies_at_its_time_however_long_the_excerpt(rng, seconds, place):
     sound[round(place * len(sound))] = 1.0
     picture = spectrogram.picture(sound, 16_000)
     column = picture.astype(int).sum(axis=0).argmax()
-    # A column is a share of the whole, a frame 32 ms.
-    near = 1 / picture.shape[1] + 0.032 / seconds
-    assert abs((column + 0.5) / picture.shape[1] - place) < near
+    # The column that it lies in, or at its edge the one beside it.
+    assert abs((column + 0.5) / picture.shape[1] - place) < 1.5 / picture.shape[1]
 
 
 @pytest.mark.parametrize("length", [1, 2, 100, 511, 513])

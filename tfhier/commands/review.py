@@ -90,12 +90,15 @@ def _serve(session, port: int | None) -> None:
     from tfhier.review.server import Server, serve
 
     server = Server(session, port)
-    # A service that is stopped writes its table too.
-    signal.signal(signal.SIGTERM, _stop)
+
+    def greet() -> None:
+        # A service that is stopped writes its table too.
+        signal.signal(signal.SIGTERM, _stop)
+        console.line("review", f"{server.address}   (Ctrl-C ends it)")
+        _show(session)
+
+    serve(server, greet)
     verdicts = session.verdicts
-    console.line("review", f"{server.address}   (Ctrl-C ends it)")
-    _show(session)
-    serve(server)
     if verdicts.path.is_file():
         print()
         console.line("kept", f"{len(verdicts.given)} verdicts in {verdicts.path}")

@@ -18,6 +18,7 @@ import json
 import re
 import socketserver
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -242,10 +243,16 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing: the terminal tells the address, and stays readable."""
 
 
-def serve(server: Server) -> None:
-    """Serve until Ctrl-C or a `shutdown`; then the reviewed table is written."""
+def serve(server: Server, greet: Callable[[], None] = lambda: None) -> None:
+    """Serve until Ctrl-C or a `shutdown`; then the reviewed table is written.
+
+    Args:
+        server: Server.
+        greet: Function. Called first; Ctrl-C is heeded from there on.
+    """
     try:
         with contextlib.suppress(KeyboardInterrupt):
+            greet()
             server.serve_forever(poll_interval=0.5)
     finally:
         server.server_close()
