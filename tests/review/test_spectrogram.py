@@ -28,8 +28,9 @@ def test_a_click_lies_at_its_time_however_long_the_excerpt(rng, seconds, place):
     sound = rng.normal(0, 1e-4, round(16_000 * seconds)).astype(np.float32)
     sound[round(place * len(sound))] = 1.0
     picture = spectrogram.picture(sound, 16_000)
-    column = picture.astype(int).sum(axis=0).argmax()
-    # The column that it lies in, or at its edge the one beside it.
+    # Several frames hear the click; the middle one is where it is.
+    loud = picture.astype(int).sum(axis=0)
+    column = np.flatnonzero(loud > 0.9 * loud.max()).mean()
     assert abs((column + 0.5) / picture.shape[1] - place) < 1.5 / picture.shape[1]
 
 
