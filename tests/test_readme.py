@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfhier import __main__ as command_line
 from tfhier import catalogue
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +71,32 @@ def test_its_experiments_exist():
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", TEXT))
 def test_its_links_lead_somewhere(target):
     assert target.startswith("https://") or (ROOT / target).exists()
+
+
+def commands() -> list[str]:
+    """Every `tfhier ...` of the README's and the documents' blocks of commands."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    lines = [
+        line
+        for text in texts
+        for block in re.findall(r"(?m)^```\n(.*?)^```", text, flags=re.DOTALL)
+        for line in block.splitlines()
+    ]
+    parts = [part for line in lines for part in re.split(r"&&|\||;", line)]
+    found = [part.split("#")[0].strip() for part in parts]
+    return [each for each in found if each.startswith("tfhier ")]
+
+
+def test_there_are_commands_of_all_doors():
+    named = {each.split()[1] for each in commands()}
+    assert named >= {*command_line.COMMANDS} - {"prepare"}  # which stands in the text
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(commands()))
+def test_its_commands_are_understood(command):
+    """As they stand: no option or choice that the command line does not know."""
+    _, *words = shlex.split(command)
+    args, rest = command_line.parser().parse_known_args(words)
+    assert args.command == words[0]
+    assert not [word for word in rest if word.startswith("-")]
