@@ -1,0 +1,120 @@
+"""Gibbon calls found in forest, event by event: recall, precision, false alarms.
+
+    python experiments/run.py --exp gibbons_cnn10 --seeds 0 --data primates_cc0
+    tfhier export saved_models/gibbons_cnn10@.../seed0 --to tflite
+    python tests/benchmarks/gibbon_events.py MODEL.tflite --data primates_cc0
+
+The test clips of one signal-to-noise ratio (`tfhier.data.gibbons`: real calls mixed
+into real forest of sites that were not trained on) are joined in random order into one
+recording of 12 minutes, and `tfhier` hears it as any other: windows fall where they
+fall, across the seams too. An event matches a call by `tfhier.detect.matching`. False
+alarms are told by the hour of clips without a call of any animal (96 a ratio).
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+import tfhier
+from tfhier import audio, console
+from tfhier.data import gibbons
+from tfhier.data.gibbons import mixtures
+from tfhier.data.gibbons.calls import MAX_SAMPLES, SAMPLE_RATE
+from tfhier.detect import matching
+from tfhier.detect.detector import Detector
+from tfhier.detect.options import Options
+from tfhier.events import Event
+from tfhier.taxonomy import Taxonomy
+
+SECONDS = MAX_SAMPLES / SAMPLE_RATE
+
+
+def joined(rows: list[dict], folder: Path) -> tuple[np.ndarray, list[Event]]:
+    """Return clips end to end, and the calls in them."""
+    parts, calls = [], []
+    taxonomy = Taxonomy.read("gibbons")
+    fine, group = taxonomy.levels
+    groups = taxonomy.membership(fine, group)
+    for place, row in enumerate(rows):
+        waveform, _ = audio.read(folder / f"{row['key']}.flac", sample_rate=SAMPLE_RATE)
+        parts.append(audio.fix_length(waveform, MAX_SAMPLES))
+        label = mixtures.KINDS[row["kind"]]
+        if label == "background":
+            continue
+        start = SECONDS * place + float(row["onset"])
+        length = float(row["focal_stop"]) - float(row["focal_start"])
+        column = taxonomy.labels_of(fine).index(label)
+        above = taxonomy.labels_of(group)[int(np.argmax(groups[column]))]
+        labels = {fine: label, group: above}
+        calls.append(
+            Event(
+                start=start,
+                end=min(start + length, SECONDS * (place + 1)),
+                level=fine,
+                label=label,
+                score=1.0,
+                labels=labels,
+            )
+        )
+    return np.concatenate(parts), calls
+
+
+def alarms(events: list[Event], rows: list[dict], label: str, level: str) -> int:
+    """Return how many events of a label begin and end in clips without any call."""
+    free = [mixtures.KINDS[row["kind"]] == "background" for row in rows]
+    found = 0
+    for event in events:
+        if matching.label_on(event, level) == label:
+            last = min(int(event.end / SECONDS - 1e-9), len(rows) - 1)
+            found += all(free[int(event.start / SECONDS) : last + 1])
+    return found
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("model")
+    p.add_argument("--data", type=Path, default=gibbons.default_folder())
+    p.add_argument("--threshold", type=float)
+    args = p.parse_args()
+    clips = gibbons.load(args.data)
+    folder = clips.paths[0].parent
+    with (folder.parent / "clips.csv").open(encoding="utf-8", newline="") as file:
+        all_rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
+    detector = Detector(tfhier.load(args.model), Options(threshold=args.threshold))
+    fine, group = Taxonomy.read("gibbons").levels
+    table = []
+    for condition in dict.fromkeys(row["condition"] for row in all_rows):
+        rows = [row for row in all_rows if row["condition"] == condition]
+        np.random.default_rng(0).shuffle(rows)
+        waveform, calls = joined(rows, folder)
+        blocks = audio.resample_blocks(
+            [waveform], source_rate=SAMPLE_RATE, target_rate=detector.sample_rate
+        )
+        events = list(detector.events(blocks))
+        for level, labels in ((group, ("gibbon",)), (fine, mixtures.LABELS)):
+            for label in labels:
+                if label == "background":
+                    continue
+                own = [e for e in events if matching.label_on(e, level) == label]
+                there = [c for c in calls if c.labels[level] == label]
+                found = matching.count(own, there, level=level)
+                free = sum(mixtures.KINDS[row["kind"]] == "background" for row in rows)
+                hourly = alarms(own, rows, label, level) / (free * SECONDS / 3600)
+                table.append(
+                    [
+                        f"{condition}, {label}",
+                        f"{found.num_found} of {found.num_calls}",
+                        console.percent(found.recall),
+                        f"{found.num_right} of {found.num_events}",
+                        console.percent(found.precision),
+                        f"{hourly:.0f}",
+                    ]
+                )
+    header = ["ratio, label", "found", "recall", "right", "precision", "alarms an hour"]
+    print(console.table(header, table))
+
+
+if __name__ == "__main__":
+    main()
