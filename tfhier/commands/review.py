@@ -92,8 +92,10 @@ def _serve(session, port: int | None) -> None:
     server = Server(session, port)
 
     def greet() -> None:
-        # A service that is stopped writes its table too.
-        signal.signal(signal.SIGTERM, _stop)
+        # A service that is stopped writes its table too; and a shell that starts a
+        # command in the background has it ignore Ctrl-C.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)
         console.line("review", f"{server.address}   (Ctrl-C ends it)")
         _show(session)
 
