@@ -272,6 +272,25 @@ def test_the_command_says_what_it_heard(model, folder, heard, tmp_path, capsys):
     assert "x.wav: is not audio" in (tmp_path / "failed.csv").read_text()
 
 
+def test_without_a_number_every_core_is_used(model, folder, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        job,
+        "run",
+        lambda *args, num_workers, **_: (
+            asked.append(num_workers) or job.Outcome((), {}, 0)
+        ),
+    )
+    words = command(model, folder, tmp_path / "e.csv")
+    assert command_line.main(words) == 0
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert command_line.main(words) == 0
+    assert command_line.main([*words, "--workers", "3"]) == 0
+    assert asked[1:] == [7, 3]
+    assert asked[0] >= 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -201,7 +201,11 @@ def _demo(args: argparse.Namespace, wanted) -> int:
 def _num_workers(args: argparse.Namespace) -> int:
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers is 1 or more. Received: {args.workers}")
-    return args.workers or len(os.sched_getaffinity(0))
+    if args.workers:
+        return args.workers
+    # macOS does not tell which cores a process may use.
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def _files(args: argparse.Namespace, wanted) -> int:
