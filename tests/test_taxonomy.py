@@ -369,3 +369,12 @@ def test_levels_called_as_arrays_of_an_answer_are_refused(level):
     with pytest.raises(InputError, match=f"A level cannot be called '{level}'.*Renam"):
         Taxonomy.parse(f"fine,{level}\na,x\n")
     assert Taxonomy.parse(f"fine,my_{level}\na,x\n").levels[1] == f"my_{level}"
+
+
+def test_a_label_is_told_with_those_above_it():
+    tree = Taxonomy.parse("leaf,branch,root\na,p,x\nb,q,x\nc,q,x\nd,r,y\n")
+    assert tree.lineage("leaf", "c") == {"leaf": "c", "branch": "q", "root": "x"}
+    assert tree.lineage("branch", "r") == {"leaf": "", "branch": "r", "root": "y"}
+    assert tree.lineage("root", "x") == {"leaf": "", "branch": "", "root": "x"}
+    both = Taxonomy.parse("fine,coarse\na,x\nb,x\nb,y\n")
+    assert both.lineage("fine", "b") == {"fine": "b", "coarse": "x|y"}

@@ -211,21 +211,8 @@ class EventFinder:
             level=level,
             label=label,
             score=run.peak,
-            labels=self._labels(level, label),
+            labels=self._taxonomy.lineage(level, label),
         )
-
-    def _labels(self, level: str, label: str) -> dict[str, str]:
-        """Return a label with those above it; "" on the levels below."""
-        levels = self._taxonomy.levels
-        depth = self._taxonomy.depth_of(level)
-        column = self._taxonomy.labels_of(level).index(label)
-        found = dict.fromkeys(levels[:depth], "")
-        for upper in levels[depth:]:
-            above = self._taxonomy.membership(level, upper)[column]
-            names = self._taxonomy.labels_of(upper)
-            # Of several parents, as in no tree, all are named.
-            found[upper] = "|".join(names[at] for at in np.flatnonzero(above))
-        return found
 
 
 def _ancestry(taxonomy: Taxonomy) -> np.ndarray:

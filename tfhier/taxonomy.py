@@ -243,6 +243,20 @@ class Taxonomy:
             under = under @ step
         return under
 
+    def lineage(self, level: str, label: str) -> dict[str, str]:
+        """Return a label with those above it: level -> label, finest level first.
+
+        Levels below the label's own have "". Of several parents, which no tree has, all
+        are named, with "|" between them.
+        """
+        depth, column = self.depth_of(level), self.labels_of(level).index(label)
+        found = dict.fromkeys(self.levels[:depth], "")
+        for upper in self.levels[depth:]:
+            above = self.membership(level, upper)[column]
+            names = self.labels_of(upper)
+            found[upper] = "|".join(names[at] for at in np.flatnonzero(above))
+        return found
+
     # -- Targets of other levels -----------------------------------------------------
 
     def lift(

@@ -35,8 +35,7 @@ def joined(rows: list[dict], folder: Path) -> tuple[np.ndarray, list[Event]]:
     """Return clips end to end, and the calls in them."""
     parts, calls = [], []
     taxonomy = Taxonomy.read("gibbons")
-    fine, group = taxonomy.levels
-    groups = taxonomy.membership(fine, group)
+    fine = taxonomy.fine
     for place, row in enumerate(rows):
         waveform, _ = audio.read(folder / f"{row['key']}.flac", sample_rate=SAMPLE_RATE)
         parts.append(audio.fix_length(waveform, MAX_SAMPLES))
@@ -45,9 +44,6 @@ def joined(rows: list[dict], folder: Path) -> tuple[np.ndarray, list[Event]]:
             continue
         start = SECONDS * place + float(row["onset"])
         length = float(row["focal_stop"]) - float(row["focal_start"])
-        column = taxonomy.labels_of(fine).index(label)
-        above = taxonomy.labels_of(group)[int(np.argmax(groups[column]))]
-        labels = {fine: label, group: above}
         calls.append(
             Event(
                 start=start,
@@ -55,7 +51,7 @@ def joined(rows: list[dict], folder: Path) -> tuple[np.ndarray, list[Event]]:
                 level=fine,
                 label=label,
                 score=1.0,
-                labels=labels,
+                labels=taxonomy.lineage(fine, label),
             )
         )
     return np.concatenate(parts), calls

@@ -209,8 +209,7 @@ def _num_workers(args: argparse.Namespace) -> int:
 
 
 def _files(args: argparse.Namespace, wanted) -> int:
-    import tfhier
-    from tfhier import event_tables, model_paths, predict
+    from tfhier import contract, event_tables, model_paths, predict
     from tfhier.detect import job
 
     num_workers = _num_workers(args)
@@ -227,12 +226,12 @@ def _files(args: argparse.Namespace, wanted) -> int:
         num_workers=num_workers,
         fresh=args.fresh,
     )
-    tagger = tfhier.load(model)
+    promised = contract.read(model)
     event_tables.write(
         args.output,
         outcome.heard,
-        levels=tuple(tagger.levels),
-        frequencies=job.frequencies(tagger.contract),
+        levels=promised.taxonomy.levels,
+        frequencies=job.frequencies(promised),
         format=form,
     )
     job.write_failed(args.output.with_name("failed.csv"), outcome.failed)

@@ -71,11 +71,14 @@ def run(
     parts = Parts(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
         parts.open(_request(model, options), fresh=fresh)
-        missing = [file for file in files if not _is_heard(parts, file)]
+        before = {file: _heard(parts, file) for file in files}
+        missing = [file for file in files if before[file] is None]
         failed = {}
         if missing:
             failed = _hear_all(model, missing, parts, options, num_workers)
-        heard = (parts.read(file) for file in files if file not in failed)
+        heard = (
+            before[file] or parts.read(file) for file in files if file not in failed
+        )
         return Outcome(tuple(heard), failed, len(files) - len(missing))
 
 
@@ -107,11 +110,12 @@ def _request(model: Path, options: Options) -> dict:
     return {"model": digest[:12], **settings, "ignored": list(options.ignored)}
 
 
-def _is_heard(parts: Parts, file: Path) -> bool:
+def _heard(parts: Parts, file: Path) -> Heard | None:
+    """Return what an earlier run heard in a recording, None if it is to be heard."""
     try:
-        return parts.read(file) is not None
+        return parts.read(file)
     except OSError:  # of what is wrong with the recording hearing it will tell
-        return False
+        return None
 
 
 def _hear_all(
@@ -182,7 +186,7 @@ class _Pool:
                             done(in_hand.pop(future), reason)
             except BrokenProcessPool:
                 for file in in_hand.values():
-                    if _is_heard(self.parts, file):
+                    if _heard(self.parts, file):
                         done(file, "")
                     else:
                         suspects.append(file)

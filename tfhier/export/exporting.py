@@ -347,10 +347,12 @@ def _export_tflite(
         tagger = LoadedTagger(temporary)
         found = proof.compare(source.reference(own), tagger, proof.clips(own))
         proof.require_equal(path, found, weights=own.weights)
+        figures = {}
         if not answers_alike and test_clips is not None:
+            figures = trial.figures({path: tagger}, test_clips)[path]
             own = dataclasses.replace(
                 own,
-                results=trial.figures({path: tagger}, test_clips)[path],
+                results=figures,
                 tested=f"this file on {len(test_clips)} test clips",
             )
             whole = _with_contract(content, own, clip, default_samples=default)
@@ -360,6 +362,7 @@ def _export_tflite(
         weights=own.weights,
         num_bytes=len(whole),
         proof=found,
+        figures=figures,
         operations=summary.count(kind for kind, _ in tflite_file.operations(content)),
     )
 

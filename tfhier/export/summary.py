@@ -81,7 +81,8 @@ def conclude(
     """Try and time exported files, and write `export.json` and `model_card.md`.
 
     Args:
-        files: Exported, as they were proved.
+        files: Exported, as they were proved; those that have figures already were
+            tried on the same clips.
         name: str. Of the model.
         folder: Path of the report.
         source: Path of the `.keras` file.
@@ -90,10 +91,12 @@ def conclude(
     """
     report = _earlier(folder, files)
     # All files of the table in turns: else times and clips would not be the same.
+    known = {each.path: each.figures for each in files if each.figures}
     files = [*report.files, *files]
     if test_clips is not None:
-        taggers = {each.path: LoadedTagger(each.path) for each in files}
-        found = trial.figures({source: LoadedTagger(source), **taggers}, test_clips)
+        untried = [source, *(each.path for each in files if each.path not in known)]
+        taggers = {path: LoadedTagger(path) for path in untried}
+        found = known | trial.figures(taggers, test_clips)
         files = [dataclasses.replace(each, figures=found[each.path]) for each in files]
         report = dataclasses.replace(
             report, before=found[source], num_test_clips=len(test_clips)

@@ -9,8 +9,6 @@ hear. What it finds shows that the detector works; it says nothing about real pr
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tfhier import audio, contract, event_tables
 from tfhier.data.forest import soundscapes
 from tfhier.data.forest.soundscapes import Soundscape
@@ -119,18 +117,7 @@ def truth_of(made: Soundscape, taxonomy: Taxonomy) -> tuple[Event, ...]:
             level=finest,
             label=each.label,
             score=1.0,
-            labels=_lineage(each.label, taxonomy),
+            labels=taxonomy.lineage(finest, each.label),
         )
         for each in made.calls
     )
-
-
-def _lineage(label: str, taxonomy: Taxonomy) -> dict[str, str]:
-    """Return level -> label for a label of the finest level and what stands above."""
-    finest = taxonomy.levels[0]
-    row = taxonomy.labels_of(finest).index(label)
-    found = {finest: label}
-    for level in taxonomy.levels[1:]:
-        above = taxonomy.membership(finest, level)[row]
-        found[level] = taxonomy.labels_of(level)[int(np.argmax(above))]
-    return found
