@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,15 +52,18 @@ def cache(tmp_path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
-    """Paths in the order in which `audio.read` was asked for them."""
+    """Paths in the order in which files were read: whole, or for stretches."""
     asked = []
-    read = audio.read
 
-    def record(path, **options):
-        asked.append(path)
-        return read(path, **options)
+    def recorded(read):
+        def record(path, *args, **options):
+            asked.append(path)
+            return read(path, *args, **options)
 
-    monkeypatch.setattr(audio, "read", record)
+        return record
+
+    monkeypatch.setattr(audio, "read", recorded(audio.read))
+    monkeypatch.setattr(decoding, "_cut", recorded(decoding._cut))
     return asked
 
 
@@ -446,6 +450,28 @@ def test_a_span_outside_its_file_is_named_and_can_be_left_out(paths, cache, read
     assert clips.bad["clip2"].startswith("has no sound at 0.25 to 0.5 s")
     assert clips.samples.any(axis=1).tolist() == [True, True, False, True, True]
     assert clips.lengths[2] == 0
+
+
+def test_clips_of_a_long_recording_take_no_more_memory_than_themselves(tmp_path, cache):
+    # Ten minutes: 38 MB as float32, of which two seconds are wanted.
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, 600 * 16_000)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, sound.astype(np.float32), 16_000, subtype="PCM_16")
+    spans = np.array([[2.0, 3.0], [597.0, 598.0]])
+    tracemalloc.start()
+    clips = waveforms.decode(
+        [path, path],
+        keys=["a", "b"],
+        folder=cache,
+        spans=spans,
+        sample_rate=16_000,
+        seconds=1.0,
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8e6
+    expected = sound[597 * 16_000 : 598 * 16_000]
+    assert abs(clips.fetch([1])[0] - expected).max() < 4e-5
 
 
 def test_all_clips_of_a_bad_file_are_bad(paths, cache):

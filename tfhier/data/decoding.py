@@ -14,6 +14,7 @@ import numpy as np
 import tqdm
 
 from tfhier import audio, files
+from tfhier.recordings import Recording
 
 FORMAT = 2  # part of the fingerprint: a new number decodes every set again
 FULL_SCALE = 32767
@@ -51,20 +52,18 @@ def decode_all(
 
     def decode_file(path: Path) -> list[tuple[int, int | audio.AudioError]]:
         """Store the clips of a file; return for each its length, or what is wrong."""
+        own = rows_of[path]
         try:
-            waveform, _ = audio.read(path, sample_rate=sample_rate)
+            if spans is None:
+                clips = [audio.read(path, sample_rate=sample_rate)[0]] * len(own)
+            else:
+                clips = _cut(path, np.asarray(spans)[own], sample_rate)
         except audio.AudioError as error:
-            return [(row, error) for row in rows_of[path]]
+            return [(row, error) for row in own]
         results = []
-        for row in rows_of[path]:
-            try:
-                clip = (
-                    waveform
-                    if spans is None
-                    else _cut(waveform, path, spans[row], sample_rate)
-                )
-            except audio.AudioError as error:
-                results.append((row, error))
+        for row, clip in zip(own, clips, strict=True):
+            if spans is not None and (not len(clip) or clip.min() == clip.max()):
+                results.append((row, _no_sound(path, spans[row])))
                 continue
             _store(clip, rows[row])
             results.append((row, len(clip)))
@@ -114,22 +113,41 @@ def _open_partial(
     return rows, np.memmap(record, np.int64, "r+", shape=(shape[0],))
 
 
-def _cut(
-    waveform: np.ndarray, path: Path, span: np.ndarray, sample_rate: int
-) -> np.ndarray:
-    """Return a stretch of a file, given in seconds.
+def _cut(path: Path, spans: np.ndarray, sample_rate: int) -> list[np.ndarray]:
+    """Return stretches of a file, however long that is, in the order of their spans.
+
+    Args:
+        path: Path of the file.
+        spans: float array (clips, 2), start and end in seconds.
+        sample_rate: int. Rate in Hz of the stretches.
+
+    Returns:
+        List of float32 arrays (samples,), shorter where the file ends before, empty
+        where it ends before their start.
 
     Raises:
-        AudioError: It lies outside the file, or is silent.
+        AudioError: The file cannot be used.
     """
-    start, end = np.rint(np.asarray(span) * sample_rate).astype(int)
-    clip = waveform[start:end]
-    if not len(clip) or clip.min() == clip.max():
-        raise audio.AudioError(
-            f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was "
-            "to be cut. Correct the table of selections."
-        )
-    return clip
+    firsts, lasts = np.rint(np.asarray(spans) * sample_rate).astype(int).T
+    pieces: list[list[np.ndarray]] = [[np.zeros(0, np.float32)] for _ in spans]
+    at = 0
+    with Recording(path) as recording:
+        for block in recording.blocks(sample_rate=sample_rate):
+            inside = (firsts < at + len(block)) & (lasts > at)
+            for clip in np.flatnonzero(inside).tolist():
+                # A copy: a view would keep the whole block.
+                piece = block[max(0, firsts[clip] - at) : lasts[clip] - at].copy()
+                pieces[clip].append(piece)
+            at += len(block)
+    return [np.concatenate(own) for own in pieces]
+
+
+def _no_sound(path: Path, span: np.ndarray) -> audio.AudioError:
+    """Return the error of a stretch that lies outside its file, or is silent."""
+    return audio.AudioError(
+        f"{path}: has no sound at {span[0]:g} to {span[1]:g} s, where a clip was to be "
+        "cut. Correct the table of selections."
+    )
 
 
 def _store(waveform: np.ndarray, row: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfhier import audio, recordings
 from tfhier.audio import AudioError
+from tfhier.event_tables import places
 from tfhier.event_tables.rows import Row
 
 LONGEST_SECONDS = 60.0
@@ -41,21 +42,8 @@ class Excerpts:
         return round(start, 3), round(end, 3)
 
     def find(self, file: str) -> Path:
-        """Return where a recording lies.
-
-        In the folder of moved recordings it is looked for below as many of its own
-        folders as there are: `E:/night1/a.wav` as `night1/a.wav`, then as `a.wav`.
-        """
-        named = Path(file)
-        places = [named, self.folder / named]
-        if self.recordings_folder:
-            parts = named.parts[1:] if named.is_absolute() else named.parts
-            moved = [
-                self.recordings_folder.joinpath(*parts[first:])
-                for first in range(len(parts))
-            ]
-            places = [*moved, *places]
-        return next((place for place in places if place.is_file()), named)
+        """Return where a recording lies, see `places.find`."""
+        return places.find(file, folder=self.folder, recordings=self.recordings_folder)
 
     def read(self, row: Row) -> np.ndarray:
         """Return the samples of an event's excerpt, at the recording's own rate.

@@ -17,10 +17,11 @@ from tfhier.errors import InputError
 from tfhier.event_tables import raven
 from tfhier.event_tables.cells import csv_line, one_line, quotable
 from tfhier.event_tables.rows import Row
+from tfhier.event_tables.verdict import VERDICTS, Verdict
 from tfhier.review import spectrogram
 from tfhier.review.excerpts import Excerpts
 from tfhier.review.table import Key, Table, key
-from tfhier.review.verdicts import VERDICTS, Verdict, Verdicts
+from tfhier.review.verdicts import Verdicts
 
 _NUM_KEPT = 6  # excerpts: the one that is shown, those fetched ahead, the last ones
 

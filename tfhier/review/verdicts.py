@@ -7,9 +7,6 @@ A verdict is on disk in the journal before it counts as given. `merge` writes th
 anew, whole or not at all, and then empties the journal; a kill at any moment loses
 nothing, since what is in both is the same. A line that a kill cut was never confirmed,
 and is passed over.
-
-`verdict` is of the detector's label: accepted, rejected or unsure. `reviewed_label` is
-what people heard: the same label, another, or "" where they did not say.
 """
 
 import json
@@ -17,36 +14,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables import csv_table
 from tfhier.event_tables.cells import csv_line, quotable
 from tfhier.event_tables.rows import Row, column_names
+from tfhier.event_tables.verdict import COLUMNS, Verdict, of_columns
 from tfhier.files import write_text
 from tfhier.review import table as tables
 from tfhier.review.table import Key, Table, key
 
-VERDICTS = ("accepted", "rejected", "unsure")
-COLUMNS = ("verdict", "reviewed_label", "reviewed_at")
-
 _QUIET_SECONDS = 2.0  # without a verdict, before the table is written anew
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What somebody said of an event.
-
-    Args:
-        verdict: str. One of `VERDICTS`; "" where it was taken back.
-        label: str. What was heard; "" where that was not said.
-        at: str. When, ISO 8601.
-    """
-
-    verdict: str
-    label: str
-    at: str
 
 
 def reviewed_path(path: Path) -> Path:
@@ -174,7 +153,7 @@ class Verdicts:
             )
         for row in reviewed.rows:
             further = reviewed.further[key(row)]
-            verdict = _verdict_in(further, self.path)
+            verdict = of_columns(further, self.path)
             if key(row) in self._known:
                 self._apply({key(row): verdict})
             elif verdict.verdict:
@@ -203,21 +182,6 @@ def _names(further: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     """Return the names of further columns that are no verdicts."""
     names = dict.fromkeys(name for each in further for name in each)
     return tuple(name for name in names if name not in COLUMNS)
-
-
-def _verdict_in(further: Mapping[str, str], path: Path) -> Verdict:
-    """Return what the columns of a reviewed table say.
-
-    Raises:
-        InputError: It is no verdict.
-    """
-    verdict, label, at = (further.get(name, "") for name in COLUMNS)
-    if verdict not in ("", *VERDICTS):
-        raise InputError(
-            f"{path}: a verdict is {', '.join(VERDICTS)} or empty. Received: "
-            f"'{verdict}'"
-        )
-    return Verdict(verdict, label, at)
 
 
 def _line_end(verdict: Verdict) -> str:
