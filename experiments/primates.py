@@ -29,7 +29,7 @@ background against primate, with every head of the main job. `own_*` is the reci
 one's own recordings, `gibbons_*` on real calls in real forests.
 """
 
-from tfhier.experiment import Experiment
+from tfhier import recipes
 
 
 def _figures(
@@ -46,48 +46,20 @@ def _with_live(figures: dict, mean_precision: float, recall: float) -> dict:
     return {**figures, "test_live": live}
 
 
-_paper = Experiment(
+_paper = recipes.CALLS.but(
     table="Pellegrini 2021, Table 2",
     baseline="primates_cnn10_8k",
     dataset="primates",
     taxonomy="primates",
     frontend="primates_8k",
     clip_seconds=2.99125,  # 47,860 samples at 16 kHz: the paper's 150 frames
-    head="flat",
-    fine_weight=1.0,
     loss="bce",  # with mixup; categorical without
-    sampling="balanced",
-    batch_size=32,
-    epochs=300,
-    steps_per_epoch=200,  # 60,000 iterations
-    learning_rate=1e-3,
-    warmup_epochs=0,
-    weight_decay=0.0,
     selection="last",
-    ema_decay=0.995,
-    ema_start=15_000,
-    spec_time_width=16,
-    spec_mel_width=8,
-    spec_stripes=(0, 2),
-    spec_per="batch",
-    mixup_alpha=0.5,
-    mixup_per="batch",
-    seeds=(0, 1, 2),
     departures=(
         "the last of 60,000 iterations is evaluated; the published code keeps the "
         "best on devel itself (--set selection=test select_by=uar)",
         "mixup's alpha is 0.5, where the paper says only that it is below 1",
     ),
-    # A narrow network and 1,000 iterations for 1,500 clips and a CPU; an average over
-    # fewer of them.
-    small={
-        "width": 0.25,
-        "epochs": 20,
-        "steps_per_epoch": 50,
-        "ema_decay": 0.98,
-        "ema_start": 250,
-        "seeds": (0,),
-    },
 )
 
 # -- Table 2
@@ -218,17 +190,7 @@ primates_hier_resatt = _hierarchy.but(row="ResAtt", head="resatt")
 
 # -- The recipe on one's own recordings, see docs/data.md
 
-own_cnn10 = primates_cnn10_16k.but(
-    row="CNN10",
-    table="Own recordings",
-    baseline="own_cnn10",
-    dataset="folder",
-    taxonomy="",  # the labels of the data
-    clip_seconds=3.0,
-    selection="validation",  # thresholds are fitted on the clips that are held out
-    paper={},
-    departures=(),
-)
+own_cnn10 = recipes.CALLS.but(row="CNN10", table="Own recordings", baseline="own_cnn10")
 own_mobilenet_v1 = own_cnn10.but(row="MobileNetV1", backbone="mobilenet_v1")
 
 # -- The detector of `tfhier detect --demo`, on recordings of the synthetic forest:

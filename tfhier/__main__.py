@@ -1,9 +1,11 @@
-"""The command `tfhier`: look around, prepare data, tag, detect, review, export, serve.
+"""The command `tfhier`: look around, train, tag, detect, review, export, serve.
 
     tfhier list experiments|backbones|heads|frontends|datasets|taxonomies|weights
         [--json]
     tfhier describe EXPERIMENT|MODEL [--profile paper|small] [--json]
     tfhier prepare DATASET [--output FOLDER]
+    tfhier train CALLS -o saved_models/NAME [--test-site NAME] [--profile full]
+    tfhier train --from EVENTS-reviewed.csv [--model saved_models/NAME]
     tfhier port FAMILY FILE MODEL.keras [--frontend NAME] ...
     tfhier predict MODEL AUDIO... [--npz FILE] [--csv FILE] [--top 5]
     tfhier detect MODEL AUDIO... -o events.csv [--precision 0.9] [--workers 4]
@@ -16,7 +18,7 @@
 A MODEL is a .keras or .tflite file, a SavedModel folder, the folder of a run or of an
 experiment (saved_models/NAME), published weights by name, or http://HOST/v1/models/NAME.
 
-Training is `python experiments/run.py --exp NAME`.
+The papers' experiments are `python experiments/run.py --exp NAME`.
 """
 
 import argparse
@@ -36,12 +38,14 @@ from tfhier.commands import (
     review,
     selftest,
     serve,
+    train,
 )
 
 COMMANDS = {
     "list": listing,
     "describe": describe,
     "prepare": prepare,
+    "train": train,
     "port": port,
     "predict": predict,
     "detect": detect,

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfhier import clip_table, contract, metrics, saved, tagger, thresholds
+from tfhier.contract import Contract
 from tfhier.data.bundle import Bundle
 from tfhier.data.pipeline import scoring_batches
 from tfhier.errors import InputError
@@ -129,7 +130,8 @@ def evaluate_run(
         )
     choosing = selection_rows(experiment, parts)
     rows = np.flatnonzero(parts == "test")
-    scores, fitted, precise, result = _results(model, bundle, choosing, rows)
+    before = _before(experiment)
+    scores, fitted, precise, result = _results(model, bundle, choosing, rows, before)
     result["violation_rate"] = violations(scores, fitted, taxonomy)
     if bundle.truth is not None:
         result["test_truth"] = evaluate_levels(
@@ -142,7 +144,8 @@ def evaluate_run(
         live = saved.load(folder / "live.keras", taxonomy)
         # Alike where training ended before the average began to lag behind.
         if not _are_alike(model, live):
-            result["test_live"] = _results(live, bundle, choosing, rows)[-1]["test"]
+            *_, own = _results(live, bundle, choosing, rows, before)
+            result["test_live"] = own["test"]
     thresholds.write(folder / "thresholds.json", fitted, taxonomy)
     _promise(
         folder / "best.keras",
@@ -199,25 +202,43 @@ def _decided(scores: np.ndarray, fitted: np.ndarray, is_single: bool) -> np.ndar
     return np.arange(scores.shape[1]) == np.argmax(scores, axis=1)[:, None]
 
 
+def _before(experiment: Experiment) -> Contract | None:
+    """Return the contract of the model whose head an experiment trains further."""
+    if not (experiment.initial_head and experiment.pretrained):
+        return None
+    return contract.read(Path(experiment.pretrained).expanduser())
+
+
 def _results(
-    model: keras.Model, bundle: Bundle, choosing: np.ndarray, rows: np.ndarray
+    model: keras.Model,
+    bundle: Bundle,
+    choosing: np.ndarray,
+    rows: np.ndarray,
+    before: Contract | None,
 ) -> tuple[dict, dict, dict, dict]:
     """Return test scores, thresholds and metrics (`test`, `validation`) of a model.
 
-    Thresholds are those of the best F1 and, by precision, those of others.
+    Thresholds are those of the best F1 and, by precision, those of others. Labels that
+    the clips say too little of keep those of the model `before`.
     """
     taxonomy, labellings = bundle.taxonomy, bundle.labellings
     scores = score(model, bundle, rows)
+    kept = dict(before.thresholds) if before else {}
     if not choosing.size:
         fitted = {
-            level: np.full(size, thresholds.DEFAULT)
+            level: np.array(kept.get(level, np.full(size, thresholds.DEFAULT)))
             for level, size in taxonomy.sizes.items()
         }
         test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
         return scores, fitted, {}, {"test": test}
     seen = score(model, bundle, choosing)
     fitted = {
-        level: thresholds.fit(seen[level], targets[choosing], observed[choosing])
+        level: thresholds.fit(
+            seen[level],
+            targets[choosing],
+            observed[choosing],
+            otherwise=kept.get(level),
+        )
         for level, (targets, observed) in labellings.items()
     }
     result = {
@@ -227,7 +248,13 @@ def _results(
     precise = {
         share: {
             level: thresholds.at_precision(
-                seen[level], targets[choosing], observed[choosing], precision=share
+                seen[level],
+                targets[choosing],
+                observed[choosing],
+                precision=share,
+                otherwise=(before.precise if before else {})
+                .get(f"{share:g}", {})
+                .get(level),
             )
             for level, (targets, observed) in labellings.items()
         }

@@ -7,9 +7,11 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from tfhier.errors import InputError, close_names
+from tfhier.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,8 @@ class Experiment:
 
     # -- Data
     dataset: str = "openmic"
-    # A name of the package, the path of a CSV, or "" for the data's labels alone
+    # A name of the package, the path of a CSV, or "" for the data's labels alone; with
+    # initial_head for those of the model that is started from
     taxonomy: str = "openmic"
     coarse_negatives: Literal["observed", "certain"] = "observed"
     validation_fraction: float = 0.15  # of the training clips
@@ -42,6 +45,9 @@ class Experiment:
     # Of one's own recordings: "gaps" makes clips of what lies between selections too
     background: Literal["none", "gaps"] = "none"
     label_column: str = ""  # of their tables; "" for the usual names
+    # Their groups (sites, say) that are the test; none: about a fifth of the clips
+    test_groups: tuple[str, ...] = ()
+    recordings: str = ""  # folder of what verdicts are on, where it was moved
 
     # -- Model
     frontend: str = "panns_16k"
@@ -316,6 +322,17 @@ class Experiment:
             for item in dataclasses.fields(self)
             if item.name not in skipped
         }
+
+
+def read_settings(path: Path) -> dict:
+    """Return the settings in a run's `experiment.json`, and what else it says.
+
+    A run made before a setting existed had its default.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    return Experiment().settings() | read_json(path)
 
 
 def _plain(value: object) -> object:

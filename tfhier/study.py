@@ -39,6 +39,8 @@ class Options:
         seeds: Seeds in place of the experiments' own; None keeps those.
         folds: Folds of a cross-validation to run; None: all.
         output: Folder of the results.
+        marks_data: Whether folders of results are named after the data, too, where
+            these are not the published ones.
         fresh: Whether to delete earlier results of the same experiments first.
         test_only: Whether to evaluate saved models without training.
         skip_bad: Whether to leave unreadable audio files out.
@@ -51,6 +53,7 @@ class Options:
     seeds: tuple[int, ...] | None = None
     folds: tuple[int, ...] | None = None
     output: Path = Path("saved_models")
+    marks_data: bool = True
     fresh: bool = False
     test_only: bool = False
     skip_bad: bool = False
@@ -146,12 +149,12 @@ def _source(experiment: Experiment) -> tuple:
         InputError: A setting is changed that the data set does not have.
     """
     names = data.settings_of(experiment.dataset)
-    for name in ("background", "label_column"):
+    for name in ("background", "label_column", "test_groups", "recordings"):
         is_default = getattr(experiment, name) == getattr(Experiment(), name)
         if name not in names and not is_default:
             raise InputError(
-                f"{name} is for one's own recordings; the data set "
-                f"'{experiment.dataset}' does not have it."
+                f"{name} is not for the data set '{experiment.dataset}': it is for "
+                "one's own recordings, or for verdicts on events (docs/data.md)."
             )
     return experiment.dataset, *((name, getattr(experiment, name)) for name in names)
 
@@ -262,19 +265,23 @@ def _job(
     if clips.max_seconds and not chosen.features:
         seconds = max(0.05, min(chosen.clip_seconds, clips.max_seconds))
         chosen = chosen.but(clip_seconds=seconds)
-    taxonomy = Taxonomy.flat(clips.labels)
+    start = _start(chosen, starts)
     if chosen.taxonomy:
         taxonomy = Taxonomy.read(chosen.taxonomy)
+    elif start and chosen.initial_head:
+        taxonomy = contract.read(start).taxonomy
+    else:
+        taxonomy = Taxonomy.flat(clips.labels)
     sample_rate = frontends.FRONTENDS[chosen.frontend]["sample_rate"]
     key = (
-        chosen.dataset, chosen.taxonomy, chosen.features, chosen.clip_seconds,
+        chosen.dataset, taxonomy.to_csv(), chosen.features, chosen.clip_seconds,
         sample_rate, chosen.coarse_negatives,
     )  # fmt: skip
     if key not in cache:
         cache[key] = bundles.build(
             clips, chosen, taxonomy, sample_rate=sample_rate, skip_bad=options.skip_bad
         )
-    bundle, start = cache[key], _start(chosen, starts)
+    bundle = cache[key]
     if start and chosen.initial_head and contract.read(start).taxonomy != taxonomy:
         raise InputError(
             f"{start} has other labels than {name}, or others of them above, so its "
@@ -290,7 +297,7 @@ def _job(
         paper=paper,
         bundle=bundle,
         pretrained=start,
-        folder=options.output / (name + suffix(clips)),
+        folder=options.output / (name + suffix(clips) * options.marks_data),
         command=options.command,
         folds=options.folds,
     )

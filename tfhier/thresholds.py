@@ -17,7 +17,13 @@ DEFAULT = 0.5
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.ndarray:
+def fit(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    observed: np.ndarray,
+    *,
+    otherwise: np.ndarray | None = None,
+) -> np.ndarray:
     """Return for every label the threshold with the highest F1.
 
     Candidates are the midpoints between neighbouring scores of the label's observed
@@ -28,21 +34,26 @@ def fit(scores: np.ndarray, targets: np.ndarray, observed: np.ndarray) -> np.nda
         scores: float array (clips, labels) in [0, 1], of validation clips.
         targets: float array of the same shape, 0 or 1.
         observed: bool array of the same shape.
+        otherwise: float array (labels,). Thresholds of labels that were not observed as
+            both positive and negative. Defaults to None: 0.5 for each.
 
     Returns:
-        float array (labels,) in (0, 1); 0.5 where a label was not observed as both
-        positive and negative.
+        float array (labels,) in (0, 1).
     """
-    return np.array(
-        [
-            _best(scores[seen, i], targets[seen, i] > 0)
-            for i, seen in enumerate(observed.T)
-        ]
-    )
+    found = [
+        _best(scores[seen, i], targets[seen, i] > 0)
+        for i, seen in enumerate(observed.T)
+    ]
+    return _where_both(found, targets, observed, otherwise)
 
 
 def at_precision(
-    scores: np.ndarray, targets: np.ndarray, observed: np.ndarray, *, precision: float
+    scores: np.ndarray,
+    targets: np.ndarray,
+    observed: np.ndarray,
+    *,
+    precision: float,
+    otherwise: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return for every label the lowest threshold whose tags are right so often.
 
@@ -54,16 +65,30 @@ def at_precision(
         targets: float array of the same shape, 0 or 1.
         observed: bool array of the same shape.
         precision: float in (0, 1]. Share of tags that are right.
+        otherwise: As of `fit`. Defaults to None: these labels are as the others.
 
     Returns:
         float array (labels,); infinite where no threshold is so precise.
     """
-    return np.array(
-        [
-            _lowest(scores[seen, i], targets[seen, i] > 0, precision)
-            for i, seen in enumerate(observed.T)
-        ]
-    )
+    found = [
+        _lowest(scores[seen, i], targets[seen, i] > 0, precision)
+        for i, seen in enumerate(observed.T)
+    ]
+    return _where_both(found, targets, observed, otherwise)
+
+
+def _where_both(
+    found: list[float],
+    targets: np.ndarray,
+    observed: np.ndarray,
+    otherwise: np.ndarray | None,
+) -> np.ndarray:
+    """Return thresholds, of labels that were not observed as both kinds the others."""
+    if otherwise is None:
+        return np.array(found)
+    positive = observed & (targets > 0)
+    has_both = positive.any(axis=0) & (observed & ~positive).any(axis=0)
+    return np.where(has_both, found, otherwise)
 
 
 def _lowest(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:

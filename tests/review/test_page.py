@@ -16,10 +16,10 @@ from tests.review import made
 from tfhier import event_tables
 from tfhier.__main__ import main
 from tfhier.errors import InputError
+from tfhier.event_tables.verdict import Verdict, reviewed_path
 from tfhier.review import folder, page
 from tfhier.review.server import Server, serve
 from tfhier.review.table import key
-from tfhier.review.verdicts import Verdict, reviewed_path
 
 CHROMIUM = Path("/usr/bin/chromium")
 

@@ -8,10 +8,10 @@ import pytest
 from tests.review import made
 from tfhier import event_tables
 from tfhier.errors import InputError
-from tfhier.event_tables.verdict import COLUMNS, Verdict
+from tfhier.event_tables.verdict import COLUMNS, Verdict, reviewed_path
 from tfhier.review import table as tables
 from tfhier.review.table import key
-from tfhier.review.verdicts import Verdicts, reviewed_path
+from tfhier.review.verdicts import Verdicts
 
 AT = "2024-05-12T05:13:44Z"
 

@@ -210,7 +210,7 @@ def _num_workers(args: argparse.Namespace) -> int:
 
 def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import contract, event_tables, model_paths, predict
-    from tfhier.detect import job
+    from tfhier.detect import job, parts
 
     num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
@@ -221,7 +221,7 @@ def _files(args: argparse.Namespace, wanted) -> int:
     outcome = job.run(
         model,
         files,
-        args.output.with_name(f"{args.output.name}.parts"),
+        parts.folder_of(args.output),
         wanted,
         num_workers=num_workers,
         fresh=args.fresh,

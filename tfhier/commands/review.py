@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         InputError: The table cannot be reviewed, or an argument is of no use.
     """
+    from tfhier.event_tables.verdict import reviewed_path
     from tfhier.files import locked
     from tfhier.review import table as tables
-    from tfhier.review.verdicts import Verdicts, reviewed_path
+    from tfhier.review.verdicts import Verdicts
 
     if not 0 <= args.context <= 30:
         raise InputError(f"--context is 0 to 30 seconds. Received: {args.context:g}")

@@ -24,6 +24,7 @@ DATASETS: dict[str, str] = {
     "esc10": "tfhier.data.esc10",
     "gibbons": "tfhier.data.gibbons",
     "folder": "tfhier.data.folder",
+    "verdicts": "tfhier.data.verdicts",
 }
 
 

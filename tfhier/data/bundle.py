@@ -253,7 +253,10 @@ def build(
     return Bundle(
         clips=clips,
         taxonomy=taxonomy,
-        labellings=taxonomy.lift(clips.targets, clips.observed, **lift),
+        labellings={
+            **taxonomy.lift(clips.targets, clips.observed, **lift),
+            **_upper(clips, taxonomy),
+        },
         truth=truth,
         source=source,
         clip_samples=clip_samples,
@@ -279,6 +282,18 @@ def _in_order(clips: Clips, taxonomy: Taxonomy) -> Clips:
             "Choose another with --set taxonomy=NAME-or-CSV."
         )
     return clips.reorder([clips.labels.index(leaf) for leaf in leaves], leaves)
+
+
+def _upper(clips: Clips, taxonomy: Taxonomy) -> dict[str, Labelling]:
+    """Return what clips themselves know of the levels above the leaves."""
+    upper = dict(clips.upper or {})
+    sizes = {level: targets.shape[1] for level, (targets, _) in upper.items()}
+    if not sizes.items() <= taxonomy.sizes.items():
+        raise InputError(
+            f"{clips.name} has labels of the levels {sizes}, and the taxonomy "
+            f"{taxonomy.sizes}. Leave --set taxonomy out."
+        )
+    return upper
 
 
 def _features(clips: Clips, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ Conventions:
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tfhier.errors import InputError
+from tfhier.taxonomy import Labelling
 
 Kind = Literal["published", "embedded", "other"]
 
@@ -54,6 +55,9 @@ class Clips:
         folds: int array (N,) or None. The data set's own cross-validation folds.
         conditions: str array (N,) or None. What figures of test clips are also broken
             down by, such as "10 dB"; "" for none.
+        upper: Dict of level -> (targets, observed), each (N, labels of the level), of
+            levels above the leaves, in the order of the taxonomy's labels: where more
+            is known of them than what follows from the leaves. None where it is not.
         notes: Tuple of str. What the loader left out or decided, in sentences.
 
     Raises:
@@ -76,6 +80,7 @@ class Clips:
     groups: np.ndarray | None = None
     folds: np.ndarray | None = None
     conditions: np.ndarray | None = None
+    upper: Mapping[str, Labelling] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -104,6 +109,10 @@ class Clips:
         if self.truth is not None:
             self._check_array("truth", self.truth, size, None)
             self._check_binary("truth", self.truth)
+        for level, (targets, observed) in (self.upper or {}).items():
+            own = (size[0], *targets.shape[1:])
+            self._check_array(f"upper['{level}']", targets, own, np.float32)
+            self._check_array(f"upper['{level}']", observed, own, np.bool_)
         self._check_origin(size[0])
 
     def _check_origin(self, num_clips: int) -> None:
@@ -193,6 +202,11 @@ class Clips:
             features={name: values[which] for name, values in self.features.items()},
             truth=None if self.truth is None else self.truth[which],
             spans=None if self.spans is None else self.spans[which],
+            upper=self.upper
+            and {
+                level: (targets[which], observed[which])
+                for level, (targets, observed) in self.upper.items()
+            },
             **{
                 name: None if values is None else values[which]
                 for name, values in ((n, getattr(self, n)) for n in _ORIGIN)

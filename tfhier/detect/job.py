@@ -70,7 +70,7 @@ def run(
     Detector(tfhier.load(model), options)  # what is unfit is told before all else
     parts = Parts(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
-        parts.open(_request(model, options), fresh=fresh)
+        parts.open(_request(model, options), model, fresh=fresh)
         before = {file: _heard(parts, file) for file in files}
         missing = [file for file in files if before[file] is None]
         failed = {}

@@ -1,6 +1,7 @@
 """What a job has heard so far: a folder beside its table, one file a recording.
 
     events.csv.parts/job.json          what was asked for
+    events.csv.parts/model.json        where the model lay
     events.csv.parts/3f0a...json       one recording and its events
 
 A recording's file is written when all of it was heard, whole or not at all, so that a
@@ -17,9 +18,21 @@ from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.events import Event, Heard
-from tfhier.files import read_json, write_text
+from tfhier.files import read_json, write_json, write_text
 
 _JOB = "job.json"
+_MODEL = "model.json"
+
+
+def folder_of(table: Path) -> Path:
+    """Return where the parts of a table of events lie."""
+    return table.with_name(f"{table.name}.parts")
+
+
+def model_of(table: Path) -> Path | None:
+    """Return where the model that a table of events came from lay; None if unknown."""
+    place = folder_of(table) / _MODEL
+    return Path(read_json(place)["model"]) if place.is_file() else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +45,11 @@ class Parts:
 
     folder: Path
 
-    def open(self, wanted: dict, *, fresh: bool) -> None:
+    def open(self, wanted: dict, model: Path, *, fresh: bool) -> None:
         """Make the folder, or go on in it.
 
         Args:
+            model: Path of the model, which may lie elsewhere than before.
             wanted: What decides the events, as JSON has it.
             fresh: bool. Whether what was heard before is deleted.
 
@@ -53,6 +67,7 @@ class Parts:
             shutil.rmtree(self.folder)
         if not request.is_file():
             write_text(request, json.dumps(wanted, indent=2) + "\n")
+            self._note(model)
             return
         there = read_json(request)
         differing = [
@@ -65,6 +80,10 @@ class Parts:
                 f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
                 "over with --fresh, or keep both with another --output."
             )
+        self._note(model)
+
+    def _note(self, model: Path) -> None:
+        write_json(self.folder / _MODEL, {"model": os.path.abspath(model)})
 
     def write(self, heard: Heard) -> None:
         """Keep what was heard in a recording."""

@@ -13,6 +13,7 @@ from tfhier.errors import InputError
 
 VERDICTS = ("accepted", "rejected", "unsure")
 COLUMNS = ("verdict", "reviewed_label", "reviewed_at")
+_REVIEWED = "-reviewed"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,18 @@ class Verdict:
     verdict: str
     label: str
     at: str
+
+
+def reviewed_path(path: Path) -> Path:
+    """Return where the verdicts on a table are written; a reviewed table is its own."""
+    if path.stem.endswith(_REVIEWED):
+        return path
+    return path.with_name(f"{path.stem}{_REVIEWED}.csv")
+
+
+def detected_path(path: Path) -> Path:
+    """Return the table of events that a reviewed table is of."""
+    return path.with_name(f"{path.stem.removesuffix(_REVIEWED)}{path.suffix}")
 
 
 def of_columns(further: Mapping[str, str], path: Path) -> Verdict:

@@ -14,25 +14,17 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables import csv_table
 from tfhier.event_tables.cells import csv_line, quotable
 from tfhier.event_tables.rows import Row, column_names
-from tfhier.event_tables.verdict import COLUMNS, Verdict, of_columns
+from tfhier.event_tables.verdict import COLUMNS, Verdict, of_columns, reviewed_path
 from tfhier.files import write_text
 from tfhier.review import table as tables
 from tfhier.review.table import Key, Table, key
 
 _QUIET_SECONDS = 2.0  # without a verdict, before the table is written anew
-
-
-def reviewed_path(path: Path) -> Path:
-    """Return where the verdicts on a table are written; a reviewed table is its own."""
-    if path.stem.endswith("-reviewed"):
-        return path
-    return path.with_name(f"{path.stem}-reviewed.csv")
 
 
 class Verdicts:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tfhier.data.bundle import Bundle
 from tfhier.errors import InputError
-from tfhier.experiment import Experiment
-from tfhier.files import read_json
+from tfhier.experiment import Experiment, read_settings
 from tfhier.network_digest import network_digest
 
 
@@ -59,7 +58,7 @@ def check_settings(folder: Path, wanted: dict) -> None:
                 "Start over with --fresh, or choose another --output folder."
             )
         return
-    there = read_request(folder / "experiment.json")
+    there = read_settings(folder / "experiment.json")
     differing = [
         f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
         for name in sorted((set(there) | set(wanted)) - {"code"})
@@ -76,17 +75,6 @@ def check_settings(folder: Path, wanted: dict) -> None:
             f"{folder} holds a run with other settings: {'; '.join(differing)}. Start "
             "over with --fresh, or keep both with another --output folder."
         )
-
-
-def read_request(path: Path) -> dict:
-    """Return an `experiment.json`.
-
-    A run made before a setting existed had its default.
-
-    Raises:
-        InputError: The file is missing or damaged.
-    """
-    return Experiment().settings() | read_json(path)
 
 
 def is_trained(folder: Path) -> bool:

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from tfhier.errors import InputError
-from tfhier.train.request import is_trained, read_request
+from tfhier.experiment import read_settings
+from tfhier.train.request import is_trained
 
 
 def find(home: Path, wanted: dict) -> Path | None:
@@ -36,7 +37,7 @@ def find(home: Path, wanted: dict) -> Path | None:
 
 def _read(path: Path) -> dict:
     try:
-        return read_request(path)
+        return read_settings(path)
     except InputError:
         return {}  # a damaged file of another experiment is no business of this one
 

@@ -1,10 +1,15 @@
-"""The yardsticks of a job, worked out once for all experiments of a table."""
+"""The yardsticks of a job, worked out once for all experiments of a table.
+
+Logistic regressions and, where a saved model's head is trained further, that model as
+it was.
+"""
 
 import contextlib
 
+import numpy as np
 from tqdm import tqdm
 
-from tfhier import compare, frontends, yardstick
+from tfhier import compare, contract, evaluate, frontends, saved, thresholds, yardstick
 from tfhier.errors import InputError
 from tfhier.experiment import Experiment
 from tfhier.files import read_json, write_json
@@ -12,6 +17,8 @@ from tfhier.network_digest import network_digest
 from tfhier.train.job import Job
 from tfhier.train.request import run_request
 
+# What the model that a job starts from is called in tables.
+BEFORE = "the model as it was"
 # The settings that decide what the regressions see.
 _SEEN = (
     "data",
@@ -29,7 +36,7 @@ _SEEN = (
 
 
 def of_job(job: Job, setting: Experiment) -> dict[str, dict]:
-    """Return logistic regressions on the clips and deals of a job.
+    """Return the yardsticks on the clips and deals of a job.
 
     They are kept in the job's folder as `yardstick.json`; those of another experiment
     beside it are taken over if they are the same.
@@ -63,6 +70,7 @@ def _request(job: Job, setting: Experiment) -> dict:
     return {
         "strengths": list(yardstick.STRENGTHS),
         "embedded": network_digest(embedded.model) if embedded else "",
+        "before": network_digest(job.pretrained) if _is_further(job, setting) else "",
         "deals": [list(deal) for deal in deals],
         **{name: asked[name] for name in _SEEN},
     }
@@ -90,4 +98,28 @@ def _fit(job: Job, setting: Experiment, deals: list[list[int]]) -> dict[str, dic
             found[name] = {
                 part: compare.aggregate(results, part) for part in results[0]
             }
+    if _is_further(job, setting):
+        results = [_before(job, dealt) for dealt in parts]
+        found[BEFORE] = {"test": compare.aggregate(results, "test")}
     return found
+
+
+def _is_further(job: Job, setting: Experiment) -> bool:
+    """Return whether a job trains a saved model's own head further."""
+    return bool(job.pretrained and setting.initial_head)
+
+
+def _before(job: Job, parts: np.ndarray) -> dict[str, dict]:
+    """Return the figures of the model that a job starts from, with its thresholds."""
+    taxonomy = job.bundle.taxonomy
+    test = np.flatnonzero(parts == "test")
+    scores = evaluate.score(saved.load(job.pretrained, taxonomy), job.bundle, test)
+    kept = contract.read(job.pretrained).thresholds
+    fitted = {
+        level: np.array(kept.get(level, np.full(size, thresholds.DEFAULT)))
+        for level, size in taxonomy.sizes.items()
+    }
+    figures = evaluate.evaluate_levels(
+        scores, job.bundle.labellings, test, taxonomy, fitted
+    )
+    return {"test": figures}

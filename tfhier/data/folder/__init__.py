@@ -46,7 +46,7 @@ NAME = "your own recordings"
 EMBEDDED_NAME = ""
 EMBEDDED_FEATURES = ()
 # Settings of an experiment that `load` takes: what a clip is depends on them.
-SETTINGS = ("clip_seconds", "background", "label_column", "num_folds")
+SETTINGS = ("clip_seconds", "background", "label_column", "num_folds", "test_groups")
 
 Background = Literal["none", "gaps"]
 
@@ -58,6 +58,7 @@ def load(
     background: Background = "none",
     label_column: str = "",
     num_folds: int = 0,
+    test_groups: Sequence[str] = (),
 ) -> Clips:
     """Read one's own recordings and their labels.
 
@@ -71,6 +72,8 @@ def load(
         label_column: str. Name of the tables' column of labels, in any case; "" for one
             of the names known.
         num_folds: int. Above 0 nothing is set aside for the test: folds take turns.
+        test_groups: Sequence of str. Groups (sites, say) that are the test; none for
+            about a fifth of the clips.
 
     Returns:
         Clips of kind "other", named after the folder or file, labels in alphabetical
@@ -103,6 +106,12 @@ def load(
     if found.layout == "classes":
         division.refuse_copies(rows, original)
     groups = division.groups(rows, root, original)
+    if num_folds and test_groups:
+        raise InputError(
+            "Folds take turns in being the test (num_folds), or sites are named for it "
+            "(test_groups), not both."
+        )
+    rows = division.hold_out(path, rows, groups.tolist(), test_groups)
     if num_folds:
         parts, divided = division.take_turns(rows, groups, num_folds)
     else:

@@ -5,6 +5,7 @@ says, else the file. That a file is a recording of its own is then an assumption
 called one.
 """
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -17,7 +18,7 @@ import numpy as np
 from tfhier.data import splits
 from tfhier.data.folder.layouts import listed
 from tfhier.data.folder.selections import Row
-from tfhier.errors import InputError
+from tfhier.errors import InputError, close_names
 
 TEST_FRACTION = 0.2
 _MAX_NAMED = 8  # groups of the test part that a note names
@@ -152,6 +153,47 @@ def divide(
         f"{listed(tested, _MAX_NAMED)}."
     )
     return parts, [note]
+
+
+def hold_out(
+    path: Path, rows: Sequence[Row], sites: Sequence[str], wanted: Sequence[str]
+) -> list[Row]:
+    """Return rows of which those of some sites are the test and all others training.
+
+    Args:
+        path: Path to name in errors.
+        rows: N clips.
+        sites: N str. Where each was recorded: its group, or what else is given.
+        wanted: Sites of the test; none leaves rows as they are.
+
+    Raises:
+        InputError: A site has no clip, all clips are of these sites, or the table gives
+            parts too.
+    """
+    if not wanted:
+        return list(rows)
+    there = sorted(set(sites))
+    for site in wanted:
+        if site not in there:
+            raise InputError(
+                f"{path} has no clip of the site '{site}', which is to be the test."
+                f"{close_names(site, there)} It has {listed(there)}; a column 'site' "
+                "names others."
+            )
+    if set(there) <= set(wanted):
+        raise InputError(
+            f"All clips of {path} are of {listed(sorted(wanted))}, which are to be the "
+            "test. Leave a site to train on."
+        )
+    if any(row.part for row in rows):
+        raise InputError(
+            f"{path} says in a column 'part' what the test is. Leave that out, or name "
+            "no sites."
+        )
+    return [
+        dataclasses.replace(row, part="test" if site in wanted else "train")
+        for row, site in zip(rows, sites, strict=True)
+    ]
 
 
 def take_turns(

@@ -57,7 +57,7 @@ def cut(
         if row.span is None or row.is_whole:
             windows.append(row)
             continue
-        spans = _windows(row.span, lengths[row.file], seconds)
+        spans = around(row.span, lengths[row.file], seconds)
         own = row.span[1] - row.span[0]
         num_widened += spans[0][1] - spans[0][0] > own + _SHORTER_SECONDS
         num_cut += len(spans) > 1
@@ -76,9 +76,16 @@ def cut(
     return clips, [note for note, count in notes.items() if count]
 
 
-def _windows(
+def around(
     span: tuple[float, float], length: float | None, seconds: float
 ) -> list[tuple[float, float]]:
+    """Return the windows of a selection, see `cut`.
+
+    Args:
+        span: Start and end of the selection in seconds.
+        length: Length of its file in seconds; None where it is not known.
+        seconds: Length of a window > 0.
+    """
     start, end = span
     count = max(1, math.ceil((end - start - TOLERANCE_SECONDS) / seconds))
     if count > 1:

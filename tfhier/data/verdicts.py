@@ -1,0 +1,390 @@
+"""Events that people judged: the table of `tfhier review`, clips to train further on.
+
+* What: `events-reviewed.csv`, the events that a model found in recordings, with what
+  people said of each (`tfhier.event_tables.verdict`), and the recordings.
+* Clips: windows of the model's length around events that were judged; a longer event
+  is cut into several, as by the data set `folder`.
+* Labels, on every level: what was accepted is there, and with it all above it; what was
+  rejected is not, and nothing below it; what people heard instead is there. Of all else
+  nothing is known. Only `background` is more: it is nothing else, and nothing else is
+  background. What an event's window shares with another that was accepted is no longer
+  said to be absent from it.
+* Parts: about a fifth of the clips is set aside for the test. Clips of one recording
+  stay together; where there are fewer than 5, those of 10 minutes of one do.
+* Licence: yours. There is nothing to download and no stand-in.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfhier import contract, recorder_names
+from tfhier.contract import Contract
+from tfhier.data.clips import Clips
+from tfhier.data.folder import division, selections, windows
+from tfhier.errors import InputError
+from tfhier.event_tables import csv_table, places, verdict
+from tfhier.event_tables.rows import Row
+from tfhier.event_tables.verdict import Verdict
+from tfhier.taxonomy import Labelling, Taxonomy
+
+NAME = "events that people judged"
+EMBEDDED_NAME = ""
+EMBEDDED_FEATURES = ()
+SETTINGS = ("clip_seconds", "pretrained", "recordings", "test_groups")
+
+MIN_RECORDINGS = 5  # of which one can be set aside for the test and one to choose by
+BLOCK_SECONDS = 600.0  # that stay together where there are fewer
+
+# (level, label) -> whether it is there; what is not in it is not known.
+Said = dict[tuple[str, str], bool]
+
+
+def load(
+    path: str | Path,
+    *,
+    clip_seconds: float,
+    pretrained: str,
+    recordings: str = "",
+    test_groups: Sequence[str] = (),
+) -> Clips:
+    """Read the verdicts on events that a model found.
+
+    Args:
+        path: str or Path. The reviewed table, CSV.
+        clip_seconds: float > 0. Length of the windows.
+        pretrained: str. Path of the saved tagger whose labels the events have.
+        recordings: str. Folder where the recordings lie now, if they were moved.
+        test_groups: Sequence of str. Sites, by recorders' file names or else the names
+            of recordings' folders, whose clips are the test.
+
+    Returns:
+        Clips of kind "other", with labels of all of the model's levels.
+
+    Raises:
+        InputError: The table has no verdict or says what cannot be, its labels are not
+            the model's, recordings are missing, or a site is not in it.
+    """
+    path = Path(path)
+    promised = contract.read(Path(pretrained).expanduser())
+    judged = list(_judged(path, promised.taxonomy))
+    where = Path(recordings).expanduser() if recordings else None
+    files = _find(path, judged, where)
+    clips, notes = _cut(judged, files, clip_seconds, promised)
+    if not clips:
+        raise InputError(f"{path} leaves no clip to train on. {' '.join(notes)}")
+    rows = [
+        selections.Row(
+            where=f"{path}: {clip.file} at {clip.span[0]:.1f} s",
+            file=clip.file,
+            labels=tuple(
+                sorted({name for (_, name), is_so in clip.said.items() if is_so})
+            ),
+            span=clip.span,
+        )
+        for clip in clips
+    ]
+    rows = division.hold_out(path, rows, [clip.site for clip in clips], test_groups)
+    said = [clip.said for clip in clips]
+    labellings = promised.taxonomy.close(_labellings(said, promised.taxonomy))
+    targets, observed = (
+        np.concatenate([pair[at] for pair in labellings.values()], axis=1)
+        for at in (0, 1)
+    )
+    root = path.parent
+    groups, grouped = _groups(rows, root)
+    parts, divided = division.divide(path, rows, targets, observed, groups)
+    fine = promised.taxonomy.fine
+    return Clips(
+        name=path.name,
+        kind="other",
+        labels=promised.taxonomy.labels_of(fine),
+        keys=np.array(
+            [f"{row.file.as_posix()}#{row.span[0]:.3f}" for row in rows], np.str_
+        ),
+        targets=labellings[fine][0],
+        observed=labellings[fine][1],
+        upper={level: own for level, own in labellings.items() if level != fine},
+        parts=parts,
+        paths=tuple(row.file for row in rows),
+        max_seconds=clip_seconds,
+        spans=np.array([row.span for row in rows], np.float64),
+        groups=groups,
+        notes=(*notes, *grouped, *divided),
+    )
+
+
+def prepare(folder: str | Path) -> Path:
+    """Explain that there is nothing to download.
+
+    Raises:
+        InputError: Always.
+    """
+    raise InputError(
+        "Verdicts on events are yours: tfhier detect MODEL recordings/ -o events.csv, "
+        "then tfhier review events.csv."
+    )
+
+
+def default_folder() -> Path:
+    """Return where a table would be looked for: nowhere, it is always given."""
+    return Path("events-reviewed.csv")
+
+
+@dataclass(frozen=True)
+class _Event:
+    """An event with what people said of it."""
+
+    row: Row
+    said: Said
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A window of a recording."""
+
+    file: Path
+    site: str
+    span: tuple[float, float]
+    said: Said
+
+
+def _judged(path: Path, taxonomy: Taxonomy) -> Iterator[_Event]:
+    """Give the events that were judged; what was not said of an event is open.
+
+    Raises:
+        InputError: None was, or a label or a verdict does not fit the model.
+    """
+    lines = _read(path)
+    for row, further in lines:
+        given = verdict.of_columns(further, path)
+        if not given.verdict:
+            continue
+        is_known = row.level in taxonomy.levels and row.label in taxonomy.labels_of(
+            row.level
+        )
+        if not is_known:
+            raise InputError(
+                f"{path}: {row.level} '{row.label}' is no label of the model. Give the "
+                "model that found these events: --model"
+            )
+        said = _said(row, given, taxonomy)
+        if not _is_possible(said, taxonomy):
+            raise InputError(
+                f"{path}: the event of {row.file} at {row.start:g} s is "
+                f"{given.verdict} as '{row.label}', but was heard as '{given.label}': "
+                "one is not without the other. Judge it again."
+            )
+        yield _Event(row, said)
+
+
+def _read(path: Path) -> list[tuple[Row, dict[str, str]]]:
+    """Return the lines of a reviewed table, all verdicts of the page in it."""
+    if not path.is_file():
+        raise InputError(
+            f"There is no {path}. tfhier review writes it beside the table of events."
+        )
+    journal = path.with_suffix(".journal")
+    if journal.is_file() and journal.stat().st_size:
+        raise InputError(
+            f"{journal} holds verdicts that are not in {path.name} yet. Wait for the "
+            "review page, or open it once more and stop it: tfhier review "
+            f"{path}"
+        )
+    lines = csv_table.read_rows(path)
+    if not any(further.get("verdict", "").strip() for _, further in lines):
+        reviewed = verdict.reviewed_path(path)
+        hint = f"; {reviewed} may" if reviewed != path and reviewed.is_file() else ""
+        raise InputError(
+            f"{path} holds no verdict{hint}. Judge events first: tfhier review {path}"
+        )
+    return lines
+
+
+def _said(row: Row, given: Verdict, taxonomy: Taxonomy) -> Said:
+    """Return what a verdict says of labels."""
+    said: Said = {}
+    if given.verdict != "unsure":
+        said[row.level, row.label] = given.verdict == "accepted"
+    for level in taxonomy.levels:
+        if given.label in taxonomy.labels_of(level):
+            said.setdefault((level, given.label), True)
+            break  # the finest level: those above follow
+    return said
+
+
+def _find(
+    path: Path, judged: Sequence[_Event], recordings: Path | None
+) -> dict[str, Path]:
+    """Return where the recordings of events lie.
+
+    Raises:
+        InputError: Some are nowhere.
+    """
+    names = dict.fromkeys(event.row.file for event in judged)
+    found = {
+        name: places.find(name, folder=path.parent, recordings=recordings)
+        for name in names
+    }
+    missing = [name for name, file in found.items() if not file.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(found)} recordings of {path} are not there. The "
+            f"first: {missing[0]}. Say where they lie now: --recordings FOLDER"
+        )
+    return found
+
+
+def _cut(
+    judged: Sequence[_Event],
+    files: dict[str, Path],
+    seconds: float,
+    promised: Contract,
+) -> tuple[list[_Clip], list[str]]:
+    """Return the windows of events, each once, with what is known of it."""
+    by_file: dict[str, list[_Event]] = defaultdict(list)
+    for event in judged:
+        by_file[event.row.file].append(event)
+    clips, num_open = [], 0
+    for name, events in by_file.items():
+        heard = [_above(event, promised.taxonomy) for event in events]
+        starts, ends = np.array([(e.row.start, e.row.end) for e in events]).T
+        found: dict[tuple[float, float], Said] = defaultdict(dict)
+        for event in events:
+            row = event.row
+            for span in windows.around((row.start, row.end), row.duration, seconds):
+                inside = np.flatnonzero((starts < span[1]) & (ends > span[0]))
+                near = set().union(*(heard[other] for other in inside))
+                span = round(span[0], 3), round(span[1], 3)
+                found[span].update(_held(event.said, near))
+        for span, said in sorted(found.items()):
+            if not _is_possible(said, promised.taxonomy):
+                # Events that were judged apart and contradict each other together.
+                said = {place: True for place, is_so in said.items() if is_so}
+            complete = _with_exclusions(said, promised)
+            if complete is None:
+                num_open += 1
+            else:
+                clips.append(_Clip(files[name], _site(name), span, complete))
+    accepted = sum(any(event.said.values()) for event in judged)
+    notes = [
+        f"{len(judged)} verdicts, {accepted} of a label that is there, make "
+        f"{len(clips)} clips of {seconds:g} s."
+    ]
+    if num_open:
+        notes.append(
+            f"{num_open} clips say too little to be trained on: of a sound that is "
+            "none of the model's labels, or several, where it knows one at a time"
+            if promised.softmax
+            else f"{num_open} clips say nothing of the model's labels: unsure, or "
+            "heard as what it does not know."
+        )
+    return clips, notes
+
+
+def _above(event: _Event, taxonomy: Taxonomy) -> set[tuple[str, str]]:
+    """Return what is there with an event: its labels and those above them."""
+    found = set()
+    for (level, label), is_so in event.said.items():
+        if is_so:
+            for upper, names in taxonomy.lineage(level, label).items():
+                found |= {(upper, name) for name in names.split("|") if name}
+    return found
+
+
+def _held(said: Said, near: set[tuple[str, str]]) -> Said:
+    """Return what holds for a window too, in which other events are heard."""
+    is_alone = all(name == windows.BACKGROUND for _, name in near)
+    return {
+        place: is_so
+        for place, is_so in said.items()
+        if (is_so or place not in near)
+        and (is_alone or not (is_so and place[1] == windows.BACKGROUND))
+    }
+
+
+def _with_exclusions(said: Said, promised: Contract) -> Said | None:
+    """Return also what cannot be beside what is there; None where nothing is known.
+
+    A model whose labels exclude each other needs all of them known.
+    """
+    taxonomy = promised.taxonomy
+    leaves = taxonomy.labels_of(taxonomy.fine)
+    there = {label for (level, label), is_so in said.items() if is_so}
+    complete = dict(said)
+    own = there & set(leaves)
+    others: set[str] = set()
+    if own == {windows.BACKGROUND} or (promised.softmax and len(own) == 1):
+        others = set(leaves) - own
+    elif there and windows.BACKGROUND in leaves:
+        others = {windows.BACKGROUND}
+    for label in others:
+        complete.setdefault((taxonomy.fine, label), False)
+    if promised.softmax and (
+        len(own) != 1 or any((taxonomy.fine, leaf) not in complete for leaf in leaves)
+    ):
+        return None
+    return complete or None
+
+
+def _is_possible(said: Said, taxonomy: Taxonomy) -> bool:
+    """Return whether no label would have to be there and not."""
+    try:
+        taxonomy.close(_labellings([said], taxonomy))
+    except InputError:
+        return False
+    return True
+
+
+def _labellings(said: Sequence[Said], taxonomy: Taxonomy) -> dict[str, Labelling]:
+    """Return what is said of clips as level -> (targets, observed)."""
+    found = {
+        level: (
+            np.zeros((len(said), size), np.float32),
+            np.zeros((len(said), size), bool),
+        )
+        for level, size in taxonomy.sizes.items()
+    }
+    for at, own in enumerate(said):
+        for (level, label), is_so in own.items():
+            column = taxonomy.labels_of(level).index(label)
+            targets, observed = found[level]
+            targets[at, column], observed[at, column] = is_so, True
+    return found
+
+
+def _heard(said: Said) -> tuple[str, ...]:
+    """Return the labels that are there, in alphabetical order."""
+    return tuple(sorted({label for (_, label), is_so in said.items() if is_so}))
+
+
+def _site(name: str) -> str:
+    """Return where a recording was made: by its name, or else by its folder's."""
+    found = recorder_names.parse(name)
+    return (found.site if found else "") or Path(name).parent.name
+
+
+def _groups(rows: Sequence[selections.Row], root: Path) -> tuple[np.ndarray, list[str]]:
+    """Return what must not be divided: recordings, or stretches of few of them."""
+    original = division.originals(dict.fromkeys(row.file for row in rows))
+    groups = division.groups(rows, root, original)
+    num_recordings = len(set(groups.tolist()))
+    if num_recordings >= MIN_RECORDINGS or any(row.part for row in rows):
+        return groups, []
+    stretches, last = [], ("", -1, 0.0)
+    for row, group in zip(rows, groups.tolist(), strict=True):
+        number = int(row.span[0] // BLOCK_SECONDS)
+        # What overlaps stays together, also where a stretch ends.
+        if group == last[0] and row.span[0] < last[2]:
+            number = last[1]
+        last = group, number, row.span[1]
+        stretches.append(f"{group}#{number * BLOCK_SECONDS:g}")
+    note = (
+        f"{num_recordings} recordings are too few to set one aside: stretches of "
+        f"{BLOCK_SECONDS / 60:g} minutes are divided instead. Figures of other days "
+        "and sites are likely to be lower."
+    )
+    return np.array(stretches, np.str_), [note]
