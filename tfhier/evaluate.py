@@ -218,8 +218,8 @@ def _results(
 ) -> tuple[dict, dict, dict, dict]:
     """Return test scores, thresholds and metrics (`test`, `validation`) of a model.
 
-    Thresholds are those of the best F1 and, by precision, those of others. Labels that
-    the clips say too little of keep those of the model `before`.
+    Thresholds are those of the best F1 and, by precision, those of others. They are
+    not below those of the model `before`, which found the clips.
     """
     taxonomy, labellings = bundle.taxonomy, bundle.labellings
     scores = score(model, bundle, rows)
@@ -237,7 +237,7 @@ def _results(
             seen[level],
             targets[choosing],
             observed[choosing],
-            otherwise=kept.get(level),
+            before=kept.get(level),
         )
         for level, (targets, observed) in labellings.items()
     }
@@ -252,7 +252,7 @@ def _results(
                 targets[choosing],
                 observed[choosing],
                 precision=share,
-                otherwise=(before.precise if before else {})
+                before=(before.precise if before else {})
                 .get(f"{share:g}", {})
                 .get(level),
             )

@@ -22,7 +22,7 @@ def fit(
     targets: np.ndarray,
     observed: np.ndarray,
     *,
-    otherwise: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return for every label the threshold with the highest F1.
 
@@ -34,8 +34,10 @@ def fit(
         scores: float array (clips, labels) in [0, 1], of validation clips.
         targets: float array of the same shape, 0 or 1.
         observed: bool array of the same shape.
-        otherwise: float array (labels,). Thresholds of labels that were not observed as
-            both positive and negative. Defaults to None: 0.5 for each.
+        before: float array (labels,). Thresholds of a model that found these clips, of
+            which nothing is known below them: no label gets a lower one, and labels
+            that were not observed as both positive and negative keep theirs. Defaults
+            to None: there was none, and such labels get 0.5.
 
     Returns:
         float array (labels,) in (0, 1).
@@ -44,7 +46,7 @@ def fit(
         _best(scores[seen, i], targets[seen, i] > 0)
         for i, seen in enumerate(observed.T)
     ]
-    return _where_both(found, targets, observed, otherwise)
+    return _not_below(before, found, targets, observed)
 
 
 def at_precision(
@@ -53,7 +55,7 @@ def at_precision(
     observed: np.ndarray,
     *,
     precision: float,
-    otherwise: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return for every label the lowest threshold whose tags are right so often.
 
@@ -65,7 +67,7 @@ def at_precision(
         targets: float array of the same shape, 0 or 1.
         observed: bool array of the same shape.
         precision: float in (0, 1]. Share of tags that are right.
-        otherwise: As of `fit`. Defaults to None: these labels are as the others.
+        before: As of `fit`. Defaults to None: there was none.
 
     Returns:
         float array (labels,); infinite where no threshold is so precise.
@@ -74,21 +76,21 @@ def at_precision(
         _lowest(scores[seen, i], targets[seen, i] > 0, precision)
         for i, seen in enumerate(observed.T)
     ]
-    return _where_both(found, targets, observed, otherwise)
+    return _not_below(before, found, targets, observed)
 
 
-def _where_both(
+def _not_below(
+    before: np.ndarray | None,
     found: list[float],
     targets: np.ndarray,
     observed: np.ndarray,
-    otherwise: np.ndarray | None,
 ) -> np.ndarray:
-    """Return thresholds, of labels that were not observed as both kinds the others."""
-    if otherwise is None:
+    """Return thresholds that an earlier model's hold for, see `fit`."""
+    if before is None:
         return np.array(found)
     positive = observed & (targets > 0)
     has_both = positive.any(axis=0) & (observed & ~positive).any(axis=0)
-    return np.where(has_both, found, otherwise)
+    return np.where(has_both, np.maximum(found, before), before)
 
 
 def _lowest(scores: np.ndarray, positive: np.ndarray, precision: float) -> float:

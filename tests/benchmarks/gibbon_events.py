@@ -9,6 +9,8 @@ into real forest of sites that were not trained on) are joined in random order i
 recording of 12 minutes, and `tfhier` hears it as any other: windows fall where they
 fall, across the seams too. An event matches a call by `tfhier.detect.matching`. False
 alarms are told by the hour of clips without a call of any animal (96 a ratio).
+`--free FOLDER` counts them in other sound, too, in which there is none: its files are
+joined in the order of their names.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import tfhier
-from tfhier import audio, console
+from tfhier import audio, console, predict
 from tfhier.data import gibbons
 from tfhier.data.gibbons import mixtures
 from tfhier.data.gibbons.calls import MAX_SAMPLES, SAMPLE_RATE
@@ -68,11 +70,29 @@ def alarms(events: list[Event], rows: list[dict], label: str, level: str) -> int
     return found
 
 
+def alarms_in(files: list[Path], detector: Detector, levels: tuple[str, ...]) -> None:
+    """Print how many events of each label are found in sound that has none."""
+    sounds = [audio.read(file, sample_rate=SAMPLE_RATE)[0] for file in files]
+    blocks = audio.resample_blocks(
+        sounds, source_rate=SAMPLE_RATE, target_rate=detector.sample_rate
+    )
+    events = list(detector.events(blocks))
+    hours = sum(map(len, sounds)) / SAMPLE_RATE / 3600
+    rows = []
+    for level in levels:
+        for label in sorted({matching.label_on(event, level) for event in events}):
+            num = sum(matching.label_on(event, level) == label for event in events)
+            rows.append([level, label or "(open)", str(num), f"{num / hours:.0f}"])
+    print(f"{len(files)} files without a call, {hours:.2f} h")
+    print(console.table(["level", "label", "alarms", "an hour"], rows))
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("model")
     p.add_argument("--data", type=Path, default=gibbons.default_folder())
     p.add_argument("--threshold", type=float)
+    p.add_argument("--free", type=Path, help="folder of sound without such calls")
     args = p.parse_args()
     clips = gibbons.load(args.data)
     folder = clips.paths[0].parent
@@ -110,6 +130,9 @@ def main() -> None:
                 )
     header = ["ratio, label", "found", "recall", "right", "precision", "alarms an hour"]
     print(console.table(header, table))
+    if args.free:
+        files = predict.find_clips([args.free])
+        alarms_in(files, detector, (group, fine))
 
 
 if __name__ == "__main__":

@@ -69,8 +69,9 @@ def load(
             the model's, recordings are missing, or a site is not in it.
     """
     path = Path(path)
+    lines = _read(path)
     promised = contract.read(Path(pretrained).expanduser())
-    judged = list(_judged(path, promised.taxonomy))
+    judged = list(_judged(path, lines, promised.taxonomy))
     where = Path(recordings).expanduser() if recordings else None
     files = _find(path, judged, where)
     clips, notes = _cut(judged, files, clip_seconds, promised)
@@ -96,7 +97,14 @@ def load(
     )
     root = path.parent
     groups, grouped = _groups(rows, root)
-    parts, divided = division.divide(path, rows, targets, observed, groups)
+    try:
+        parts, divided = division.divide(path, rows, targets, observed, groups)
+    except InputError:
+        raise InputError(
+            f"The {len(rows)} clips of {path} are too few, or too close together, to "
+            "set some aside for a test. Judge more events, of several recordings or "
+            "hours."
+        ) from None
     fine = promised.taxonomy.fine
     return Clips(
         name=path.name,
@@ -152,13 +160,14 @@ class _Clip:
     said: Said
 
 
-def _judged(path: Path, taxonomy: Taxonomy) -> Iterator[_Event]:
+def _judged(
+    path: Path, lines: Sequence[tuple[Row, dict[str, str]]], taxonomy: Taxonomy
+) -> Iterator[_Event]:
     """Give the events that were judged; what was not said of an event is open.
 
     Raises:
-        InputError: None was, or a label or a verdict does not fit the model.
+        InputError: A label or a verdict does not fit the model.
     """
-    lines = _read(path)
     for row, further in lines:
         given = verdict.of_columns(further, path)
         if not given.verdict:
@@ -182,7 +191,11 @@ def _judged(path: Path, taxonomy: Taxonomy) -> Iterator[_Event]:
 
 
 def _read(path: Path) -> list[tuple[Row, dict[str, str]]]:
-    """Return the lines of a reviewed table, all verdicts of the page in it."""
+    """Return the lines of a reviewed table.
+
+    Raises:
+        InputError: There is none, or no verdict in it, or not all that were given.
+    """
     if not path.is_file():
         raise InputError(
             f"There is no {path}. tfhier review writes it beside the table of events."
