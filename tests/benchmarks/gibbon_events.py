@@ -87,18 +87,19 @@ def alarms_in(files: list[Path], detector: Detector, levels: tuple[str, ...]) ->
     print(console.table(["level", "label", "alarms", "an hour"], rows))
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("model")
-    p.add_argument("--data", type=Path, default=gibbons.default_folder())
-    p.add_argument("--threshold", type=float)
-    p.add_argument("--free", type=Path, help="folder of sound without such calls")
-    args = p.parse_args()
-    clips = gibbons.load(args.data)
-    folder = clips.paths[0].parent
+def rows_of(data: Path, part: str) -> tuple[list[dict], Path]:
+    """Return what is known of the clips of a part, and the folder they lie in."""
+    folder = gibbons.load(data).paths[0].parent
     with (folder.parent / "clips.csv").open(encoding="utf-8", newline="") as file:
-        all_rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
-    detector = Detector(tfhier.load(args.model), Options(threshold=args.threshold))
+        return [row for row in csv.DictReader(file) if row["part"] == part], folder
+
+
+def report(
+    model: Path, data: Path, *, threshold: float | None = None, free: Path | None = None
+) -> None:
+    """Print what a detector finds in the test clips, and in sound without calls."""
+    all_rows, folder = rows_of(data, "test")
+    detector = Detector(tfhier.load(model), Options(threshold=threshold))
     fine, group = Taxonomy.read("gibbons").levels
     table = []
     for condition in dict.fromkeys(row["condition"] for row in all_rows):
@@ -116,8 +117,10 @@ def main() -> None:
                 own = [e for e in events if matching.label_on(e, level) == label]
                 there = [c for c in calls if c.labels[level] == label]
                 found = matching.count(own, there, level=level)
-                free = sum(mixtures.KINDS[row["kind"]] == "background" for row in rows)
-                hourly = alarms(own, rows, label, level) / (free * SECONDS / 3600)
+                num_free = sum(
+                    mixtures.KINDS[row["kind"]] == "background" for row in rows
+                )
+                hours = num_free * SECONDS / 3600
                 table.append(
                     [
                         f"{condition}, {label}",
@@ -125,14 +128,23 @@ def main() -> None:
                         console.percent(found.recall),
                         f"{found.num_right} of {found.num_events}",
                         console.percent(found.precision),
-                        f"{hourly:.0f}",
+                        f"{alarms(own, rows, label, level) / hours:.0f}",
                     ]
                 )
     header = ["ratio, label", "found", "recall", "right", "precision", "alarms an hour"]
     print(console.table(header, table))
-    if args.free:
-        files = predict.find_clips([args.free])
-        alarms_in(files, detector, (group, fine))
+    if free:
+        alarms_in(predict.find_clips([free]), detector, (group, fine))
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("model", type=Path)
+    p.add_argument("--data", type=Path, default=gibbons.default_folder())
+    p.add_argument("--threshold", type=float)
+    p.add_argument("--free", type=Path, help="folder of sound without such calls")
+    args = p.parse_args()
+    report(args.model, args.data, threshold=args.threshold, free=args.free)
 
 
 if __name__ == "__main__":

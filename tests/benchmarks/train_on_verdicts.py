@@ -14,17 +14,14 @@ it was stopped.
 import argparse
 from pathlib import Path
 
+import listener
+
 from tfhier import audio, event_tables
 from tfhier.__main__ import main as tfhier
 from tfhier.data.forest import soundscapes
 from tfhier.detect import matching
 from tfhier.detect.demo import truth_of
-from tfhier.event_tables import csv_table
-from tfhier.event_tables.cells import csv_line, quotable
-from tfhier.event_tables.rows import column_names
-from tfhier.event_tables.verdict import COLUMNS
 from tfhier.events import Event
-from tfhier.files import write_text
 from tfhier.taxonomy import Taxonomy
 
 SECONDS = 600.0
@@ -43,29 +40,6 @@ def record(folder: Path, sites: range) -> dict[str, tuple[Event, ...]]:
             audio.write(file, made.waveform, sample_rate=soundscapes.RATE)
         truths[file.name] = truth_of(made, TAXONOMY)
     return truths
-
-
-def judge(table: Path, truths: dict[str, tuple[Event, ...]]) -> None:
-    """Write the reviewed table of a listener who knows the truth."""
-    lines = csv_table.read_rows(table)
-    text = [csv_line([*map(quotable, column_names(TAXONOMY.levels)), *COLUMNS])]
-    for row, _ in lines:
-        event = Event(
-            start=row.start,
-            end=row.end,
-            level=row.level,
-            label=row.label,
-            score=row.score,
-            labels=row.labels,
-        )
-        truth = truths[Path(row.file).name]
-        is_right = bool(matching.matched([event], truth, level=row.level)[1].any())
-        heard = [c.label for c in truth if c.start < row.end and row.start < c.end]
-        verdict = ("rejected", heard[0] if heard else "background")
-        if is_right:
-            verdict = ("accepted", row.label)
-        text.append(csv_line([*csv_table.cells_of(row), *verdict, "2026-12-01"]))
-    write_text(table.with_name(f"{table.stem}-reviewed.csv"), "".join(text))
 
 
 def report(name: str, table: Path, truths: dict[str, tuple[Event, ...]]) -> None:
@@ -115,7 +89,7 @@ def main() -> None:
     others = record(folder / "others", range(start, start + NUM_HEARD))
     model = first / "first.tflite"
     run("detect", model, folder / "judged", "-o", folder / "events.csv")
-    judge(folder / "events.csv", judged)
+    print("verdicts:", listener.judge(folder / "events.csv", judged))
     further = folder / "further"
     run("train", "--from", folder / "events-reviewed.csv", "-o", further, "--fresh")
     run("export", further, "--to", "tflite", "--no-times")

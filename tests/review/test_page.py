@@ -55,6 +55,7 @@ REVIEW = """
   key("u"); await wait(100);
   key("r"); await wait(100);
   key("z"); await wait(100);
+  key("b"); await wait(100);
 """
 EXPECTED = {
     0: ("accepted", "gibbon"),
@@ -64,6 +65,7 @@ EXPECTED = {
     4: ("accepted", '=x,"y"'),
     5: ("unsure", "primate"),  # was: a gibbon
     6: ("unsure", ""),
+    7: ("rejected", "background"),
 }
 
 
@@ -128,7 +130,7 @@ def test_a_folder_is_reviewed_and_exported_and_gone_on_with(tmp_path):
       report({{ ...seen, after: text("count"), csv: Keep.csv(), faults }});
     """
     index = written(path, tmp_path / "page", body)
-    for before in ("0 of 20", "7 of 20"):  # the second time by the browser's memory
+    for before in ("0 of 20", "8 of 20"):  # the second time by the browser's memory
         found = seen(index.as_uri(), tmp_path / "profile")
         assert found["faults"] == []
         assert found["before"] == before
@@ -215,7 +217,7 @@ def test_a_review_by_keys_is_kept_by_the_server(served, tmp_path):
     server = served(body)
     found = seen(server.address, tmp_path / "profile")
     assert found["faults"] == []
-    assert (found["count"], found["banner"]) == ("7 of 20", "")
+    assert (found["count"], found["banner"]) == ("8 of 20", "")
     assert found["left"] == []
     given = server.session.verdicts.given
     rows = server.session.table.rows

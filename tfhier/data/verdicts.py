@@ -9,6 +9,9 @@
   nothing is known. Only `background` is more: it is nothing else, and nothing else is
   background. What an event's window shares with another that was accepted is no longer
   said to be absent from it.
+  With `background="gaps"` windows from between events, as many as there are clips of
+  events, are background too: the model heard none of its labels there. Without them
+  nothing holds it to that.
 * Parts: about a fifth of the clips is set aside for the test. Clips of one recording
   stay together; where there are fewer than 5, those of 10 minutes of one do.
 * Licence: yours. There is nothing to download and no stand-in.
@@ -18,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -34,7 +38,7 @@ from tfhier.taxonomy import Labelling, Taxonomy
 NAME = "events that people judged"
 EMBEDDED_NAME = ""
 EMBEDDED_FEATURES = ()
-SETTINGS = ("clip_seconds", "pretrained", "recordings", "test_groups")
+SETTINGS = ("clip_seconds", "pretrained", "background", "recordings", "test_groups")
 
 MIN_RECORDINGS = 5  # of which one can be set aside for the test and one to choose by
 BLOCK_SECONDS = 600.0  # that stay together where there are fewer
@@ -48,6 +52,7 @@ def load(
     *,
     clip_seconds: float,
     pretrained: str,
+    background: Literal["none", "gaps"] = "none",
     recordings: str = "",
     test_groups: Sequence[str] = (),
 ) -> Clips:
@@ -57,6 +62,8 @@ def load(
         path: str or Path. The reviewed table, CSV.
         clip_seconds: float > 0. Length of the windows.
         pretrained: str. Path of the saved tagger whose labels the events have.
+        background: "gaps" adds windows from between events, at least 0.5 s away from
+            any, and at most as many as there are clips of events.
         recordings: str. Folder where the recordings lie now, if they were moved.
         test_groups: Sequence of str. Sites, by recorders' file names or else the names
             of recordings' folders, whose clips are the test.
@@ -77,6 +84,10 @@ def load(
     clips, notes = _cut(judged, files, clip_seconds, promised)
     if not clips:
         raise InputError(f"{path} leaves no clip to train on. {' '.join(notes)}")
+    if background == "gaps":
+        between, taken = _between(lines, files, clip_seconds, len(clips), promised)
+        clips, notes = clips + between, notes + taken
+        clips.sort(key=lambda clip: (clip.file, clip.span))
     rows = [
         selections.Row(
             where=f"{path}: {clip.file} at {clip.span[0]:.1f} s",
@@ -296,6 +307,41 @@ def _cut(
             "heard as what it does not know."
         )
     return clips, notes
+
+
+def _between(
+    lines: Sequence[tuple[Row, dict[str, str]]],
+    files: dict[str, Path],
+    seconds: float,
+    most: int,
+    promised: Contract,
+) -> tuple[list[_Clip], list[str]]:
+    """Return windows in which the model heard none of its labels, as background."""
+    taxonomy = promised.taxonomy
+    leaves = taxonomy.labels_of(taxonomy.fine)
+    if promised.softmax and windows.BACKGROUND not in leaves:
+        return [], []  # one of its labels is always there
+    names = {file: name for name, file in files.items()}
+    events = [
+        selections.Row("", files[row.file], (), (row.start, row.end))
+        for row, _ in lines
+        if row.file in files
+    ]
+    try:
+        rows, _ = windows.gaps(events, [], seconds=seconds, most=most, label="")
+    except InputError:
+        return [], [
+            f"No {seconds:g} s lie between events: nothing says what is none of the "
+            "labels but verdicts."
+        ]
+    said = {(taxonomy.fine, leaf): leaf == windows.BACKGROUND for leaf in leaves}
+    note = (
+        f"{len(rows)} clips from between events count as background, as the model "
+        "heard nothing there."
+    )
+    return [_Clip(row.file, _site(names[row.file]), row.span, said) for row in rows], [
+        note
+    ]
 
 
 def _above(event: _Event, taxonomy: Taxonomy) -> set[tuple[str, str]]:

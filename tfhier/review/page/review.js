@@ -222,6 +222,7 @@
   const DEEDS = {
     a: () => order.length && give("accepted", here().label),
     r: () => give("rejected", ""),
+    b: () => order.length && give(verdictOf(here().label, "background"), "background"),
     u: () => give("unsure", ""),
     l: Picker.open,
     z: takeBack,
@@ -273,7 +274,7 @@
   function listen() {
     document.addEventListener("keydown", press);
     const buttons = {
-      accept: "a", reject: "r", unsure: "u", other: "l", play: " ", keys: "?",
+      accept: "a", reject: "r", none: "b", unsure: "u", other: "l", play: " ", keys: "?",
     };
     for (const [id, key] of Object.entries(buttons)) at(id).addEventListener("click", DEEDS[key]);
     at("back").addEventListener("click", MOVES.ArrowLeft);
