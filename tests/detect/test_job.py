@@ -310,16 +310,31 @@ def test_contradictions_are_told(model, tmp_path, capsys, monkeypatch, words, sa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stream_gives_the_events_of_a_file(model, folder, heard):
+@pytest.mark.parametrize("more", [{}, {"max_seconds": 0.5}])
+def test_a_stream_gives_the_events_of_a_file(model, folder, more):
     file = files(folder)[1]
     samples, rate = soundfile.read(file, dtype="int16")
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in more.items()]
     done = subprocess.run(
         [sys.executable, "-m", "tfhier", "detect", str(model), "--stream",
-         "--rate", str(rate), "--threshold", "0.55"],
+         "--rate", str(rate), "--threshold", "0.55", *words],
         input=samples.tobytes(), capture_output=True, cwd=ROOT, check=True, timeout=60,
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     found = sorted((each["start"], each["end"], each["label"]) for each in lines)
-    assert found == sorted(
-        (round(e.start, 3), round(e.end, 3), e.label) for e in heard[1].events
-    )
+    heard = tfhier.load(model).detect(file, threshold=OPTIONS.threshold, **more)
+    assert found == sorted((round(e.start, 3), round(e.end, 3), e.label) for e in heard)
+    longest = max(end - start for start, end, _ in found)
+    assert (longest <= 0.5) == bool(more)
+
+
+def test_the_command_has_the_defaults_of_the_options(model):
+    args = command_line.parser().parse_args(["detect", str(model)])
+    settings = vars(args) | {
+        "window_seconds": args.window,
+        "smooth_slots": args.smooth,
+        "gap_seconds": args.gap,
+        "ignored": tuple(args.ignore),
+    }
+    for name, value in vars(Options()).items():
+        assert settings[name] == value

@@ -100,6 +100,13 @@ def _add_rules(p: argparse.ArgumentParser) -> None:
         help="shortest event",
     )
     p.add_argument(
+        "--max-seconds",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="longest event: longer ones come in pieces (default: 300; 0: none)",
+    )
+    p.add_argument(
         "--ignore",
         nargs="*",
         default=["background"],
@@ -138,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
         smooth_slots=args.smooth,
         gap_seconds=args.gap,
         min_seconds=args.min_seconds,
+        max_seconds=args.max_seconds,
         ignored=tuple(args.ignore),
     )
     if args.demo:

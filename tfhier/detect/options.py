@@ -17,11 +17,11 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How recordings are listened to; 0 or None is what the model's contract says.
+    """How recordings are listened to.
 
     Args:
-        window_seconds: float. Length of a window: by default the model's own, or what
-            it was trained on.
+        window_seconds: float. Length of a window: by default (0) the model's own, or
+            what it was trained on.
         overlap: float in [0, 1). Share of a window that the next one hears again: by
             default the model's own, or a half.
         combine: str. How scores of overlapping windows become one: "mean" or "max".
@@ -32,6 +32,8 @@ class Options:
         smooth_slots: odd int > 0. Slots that a running median is taken over.
         gap_seconds: float >= 0. Longest pause inside an event.
         min_seconds: float >= 0. Shortest event.
+        max_seconds: float >= 0. Longest event: a longer one is told in pieces of this
+            length. 0: events end by themselves.
         ignored: Labels that are never events.
 
     Raises:
@@ -48,6 +50,7 @@ class Options:
     smooth_slots: int = 1
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
+    max_seconds: float = 300.0
     ignored: tuple[str, ...] = BACKGROUND
 
     def __post_init__(self):
@@ -129,6 +132,7 @@ class Options:
             smooth_slots=self.smooth_slots,
             gap_seconds=self.gap_seconds,
             min_seconds=self.min_seconds,
+            max_seconds=self.max_seconds,
             ignored=self.ignored,
         )
 
