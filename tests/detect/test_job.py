@@ -257,17 +257,22 @@ def test_the_command_says_what_it_heard(model, folder, heard, tmp_path, capsys):
     assert command_line.main(command(model, folder, output)) == 0
     printed = capsys.readouterr().out
     number = sum(len(each.events) for each in heard)
-    assert "heard    6 recordings, 0.02 h\n" in printed
+    assert f"heard    6 recordings, 0.02 h, see {tmp_path / 'heard.csv'}\n" in printed
     assert f"events   {number}: " in printed
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(lines) == number
     assert (tmp_path / "failed.csv").read_text() == "file,reason\n"
+    effort = (tmp_path / "heard.csv").read_text()
+    expected = [f"{each.file},{len(each.events)}" for each in heard]
+    cells = [line.split(",") for line in effort.splitlines()]
+    assert [f"{file},{events}" for file, *_, events in cells[1:]] == expected
     (tmp_path / "x.wav").write_text("no sound")
     mixed = command(model, folder, output)
     mixed.insert(2, str(tmp_path / "x.wav"))
     assert command_line.main(mixed) == 3
     printed = capsys.readouterr().out
-    assert "6 recordings, 0.02 h, 6 of them before" in printed
+    assert "6 recordings, 0.02 h, 6 of them before, see" in printed
+    assert (tmp_path / "heard.csv").read_text() == effort
     assert f"failed   1 recordings, see {tmp_path / 'failed.csv'}" in printed
     assert "x.wav: is not audio" in (tmp_path / "failed.csv").read_text()
 
@@ -298,6 +303,8 @@ def test_without_a_number_every_core_is_used(model, folder, tmp_path, monkeypatc
         (["a.wav"], "Give recordings, or folders"),
         (["a.wav", "-o", "events.csv"], "There is no a.wav. Check the path."),
         ([".", "-o", "events.doc"], "does not tell by its ending"),
+        ([".", "-o", "heard.csv"], "Call the table of events otherwise"),
+        ([".", "-o", "Failed.CSV"], "Call the table of events otherwise"),
         (["--stream"], "give --rate HZ"),
         (["--stream", "--rate", "8000", "a.wav"], "and no recordings or --output"),
         ([".", "-o", "e.csv", "--workers", "0"], "--workers is 1 or more"),

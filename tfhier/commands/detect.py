@@ -11,6 +11,8 @@ from tfhier.errors import InputError
 HELP = "find events in long recordings, or in a stream"
 # Some recordings could not be heard; the others' events are there.
 SOME_FAILED = 3
+# Beside the table of events.
+_HEARD, _FAILED = "heard.csv", "failed.csv"
 _ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
 
 
@@ -219,11 +221,17 @@ def _num_workers(args: argparse.Namespace) -> int:
 def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import contract, event_tables, model_paths, predict
     from tfhier.detect import job
+    from tfhier.event_tables import effort
 
     num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
         raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
+    if args.output.name.lower() in (_HEARD, _FAILED):
+        raise InputError(
+            f"{args.output} is where the recordings are listed that were heard or "
+            "failed. Call the table of events otherwise: events.csv"
+        )
     files = predict.find_clips(args.audio)
     model = model_paths.find(args.model)
     outcome = job.run(
@@ -242,7 +250,8 @@ def _files(args: argparse.Namespace, wanted) -> int:
         frequencies=job.frequencies(promised),
         format=form,
     )
-    job.write_failed(args.output.with_name("failed.csv"), outcome.failed)
+    effort.write(args.output.with_name(_HEARD), outcome.heard)
+    job.write_failed(args.output.with_name(_FAILED), outcome.failed)
     _show(args, outcome)
     return SOME_FAILED if outcome.failed else 0
 
@@ -254,15 +263,18 @@ def _show(args: argparse.Namespace, outcome) -> None:
         for event in each.events:
             counts[event.label] = counts.get(event.label, 0) + 1
     before = f", {outcome.num_before} of them before" if outcome.num_before else ""
-    console.line("heard", f"{len(outcome.heard)} recordings, {hours:.2f} h{before}")
+    console.line(
+        "heard",
+        f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see "
+        f"{args.output.with_name(_HEARD)}",
+    )
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
     console.line("table", str(args.output))
     if outcome.failed:
         console.line(
             "failed",
-            f"{len(outcome.failed)} recordings, see "
-            f"{args.output.with_name('failed.csv')}",
+            f"{len(outcome.failed)} recordings, see {args.output.with_name(_FAILED)}",
         )
 
 

@@ -78,3 +78,8 @@ def began(heard: Heard) -> tuple[str, datetime | None]:
 def absolute_time(date_time: datetime | None, seconds: float) -> datetime | None:
     """Return the date and time so many seconds into a recording; None if unknown."""
     return date_time and date_time + timedelta(seconds=seconds)
+
+
+def iso(date_time: datetime | None) -> str:
+    """Return a date and time as ISO 8601 has it, to the millisecond; "" if unknown."""
+    return date_time.isoformat(timespec="milliseconds") if date_time else ""
