@@ -181,6 +181,96 @@ def test_a_recording_that_ends_its_process_costs_no_other(
     assert "was ended, by the system" in found.failed[killer]
 
 
+FULL_DISK = """
+import errno, os, pathlib, sys, tempfile
+
+text, temporary = pathlib.Path.write_text, tempfile.mkstemp
+
+def check(folder, *name):
+    if folder.name.endswith(".parts") and len(list(folder.glob("[0-9a-f]*.json"))) > 2:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *name)
+
+def write_text(path, content, **settings):
+    text(path, content[:20], **settings)
+    check(path.parent)
+    return text(path, content, **settings)
+
+def mkstemp(*, dir, **settings):
+    check(dir, os.path.abspath(dir / "name"))
+    return temporary(dir=dir, **settings)
+
+if "spawn_main" in " ".join(sys.orig_argv):
+    FAULT
+"""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["pathlib.Path.write_text = write_text", "tempfile.mkstemp = mkstemp"],
+)
+def test_a_disk_that_fills_up_ends_the_job_and_the_same_command_goes_on(
+    model, folder, heard, tmp_path, monkeypatch, capsys, fault
+):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        FULL_DISK.replace("FAULT", fault)
+    )
+    monkeypatch.chdir(tmp_path)
+    words = command(model, folder, Path("events.csv"), "--workers", "2")
+    with monkeypatch.context() as full:
+        full.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+        for _ in range(2):
+            assert command_line.main(words) == 2
+            (said,) = capsys.readouterr().err.splitlines()
+            assert "events.csv.parts" in said
+            assert "No space left on device. What is finished is kept" in said
+            assert not [path for path in Path().iterdir() if path.suffix == ".csv"]
+            kept = {path.name for path in Path("events.csv.parts").iterdir()}
+            assert len(kept) in (4, 5)  # job.json; both processes may write the third
+            assert not [name for name in kept if name.startswith(".")]
+    assert command_line.main(words) == 0
+    said = f"6 recordings, 0.02 h, {len(kept) - 1} of them before"
+    assert said in capsys.readouterr().out
+    number = sum(len(each.events) for each in heard)
+    assert len(Path("events.csv").read_text().splitlines()) == 1 + number
+
+
+def test_a_recording_that_grows_while_it_is_heard_is_not_told_in_part(
+    model, tmp_path, monkeypatch
+):
+    """By a recorder that still writes."""
+    file = record(tmp_path / "a.wav", 3.0, seed=1)
+
+    def hear_all(model, files, parts, *_):
+        growing.setattr(job, "_worker", (detector, parts))
+        job._hear_and_keep(file)
+        return {}
+
+    def grows(detector, file):
+        found = hear(detector, file)
+        record(file, 6.0, seed=1)
+        return found
+
+    def run():
+        return job.run(model, [file], tmp_path / "parts", OPTIONS, num_workers=1)
+
+    hear, detector = job.hear, job.Detector(tfhier.load(model), OPTIONS)
+    with monkeypatch.context() as growing:
+        growing.setattr(job, "hear", grows)
+        growing.setattr(job, "_hear_all", hear_all)
+        found = run()
+    assert found.heard == ()
+    assert "a.wav: it changed while it was heard" in found.failed[file]
+    found = run()
+    assert (found.heard[0].seconds, found.failed, found.num_before) == (6.3, {}, 0)
+
+
+def test_a_recording_that_is_given_twice_is_heard_once(model, folder, heard, tmp_path):
+    twice = [*files(folder), Path(os.path.relpath(files(folder)[2]))]
+    found = job.run(model, twice, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert [each.events for each in found.heard] == [each.events for each in heard]
+
+
 def command(model: Path, folder: Path, output: Path, *more) -> list[str]:
     words = ["detect", model, folder, "-o", output, "--threshold", "0.55", *more]
     return [str(word) for word in words]

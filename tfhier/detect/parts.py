@@ -66,11 +66,23 @@ class Parts:
                 "over with --fresh, or keep both with another --output."
             )
 
-    def write(self, heard: Heard) -> None:
-        """Keep what was heard in a recording."""
+    @staticmethod
+    def identity(file: Path) -> list[int] | None:
+        """Return what changes when a recording is replaced by another: bytes and date.
+
+        None where there is no recording.
+        """
+        try:
+            found = os.stat(file)
+        except OSError:  # what is wrong with it hearing it will tell
+            return None
+        return [found.st_size, found.st_mtime_ns]
+
+    def write(self, heard: Heard, identity: list[int] | None) -> None:
+        """Keep what was heard in a recording, and what it was when that began."""
         content = {
             "file": os.fsencode(heard.file).decode("utf-8", "surrogateescape"),
-            "identity": _identity(heard.file),
+            "identity": identity,
             "seconds": heard.seconds,
             "sample_rate": heard.sample_rate,
             "events": [dataclasses.asdict(event) for event in heard.events],
@@ -84,7 +96,7 @@ class Parts:
         if not place.is_file():
             return None
         content = read_json(place)
-        if content["identity"] != _identity(file):
+        if content["identity"] != self.identity(file):
             return None
         return Heard(
             file=file,
@@ -96,9 +108,3 @@ class Parts:
     def _place(self, file: Path) -> Path:
         name = hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()
         return self.folder / f"{name[:32]}.json"
-
-
-def _identity(file: Path) -> list[int]:
-    """Return what changes when a recording is replaced by another: bytes and date."""
-    found = os.stat(file)
-    return [found.st_size, found.st_mtime_ns]
