@@ -1,8 +1,11 @@
 """tfhier detect: events of recordings, or of a microphone as they happen."""
 
 import argparse
+import itertools
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tfhier import console
@@ -232,7 +235,10 @@ def _files(args: argparse.Namespace, wanted) -> int:
             f"{args.output} is where the recordings are listed that were heard or "
             "failed. Call the table of events otherwise: events.csv"
         )
+    if not args.output.name:
+        raise InputError(f"{args.output} is no name for a table. Give one: events.csv")
     files = predict.find_clips(args.audio)
+    event_tables.check(args.output, len(files), format=form)
     model = model_paths.find(args.model)
     outcome = job.run(
         model,
@@ -292,6 +298,24 @@ def _stream(args: argparse.Namespace, wanted) -> int:
         num_channels=args.channels,
         sample_rate=detector.sample_rate,
     )
-    for event in detector.events(blocks):
+    # As the table of the format is, whatever the terminal has.
+    sys.stdout.reconfigure(encoding="utf-8")
+    for event in detector.events(_until_stopped(blocks)):
         print(json_lines.line(event), flush=True)
     return 0
+
+
+def _until_stopped(blocks: Iterator) -> Iterator:
+    """Yield blocks until Ctrl-C or a stopped service, so that open events are told.
+
+    The second time the process ends at once, as it does where no more sound comes.
+    """
+    stops = []
+
+    def stop(number: int, _: object) -> None:
+        stops.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    yield from itertools.takewhile(lambda _: not stops, blocks)

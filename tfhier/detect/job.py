@@ -112,10 +112,20 @@ def frequencies(promised: Contract) -> tuple[float, float]:
 
 def _request(model: Path, options: Options) -> dict:
     """Return what decides the events of a recording."""
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     settings = dataclasses.asdict(options)
-    return {"model": digest[:12], **settings, "ignored": list(options.ignored)}
+    return {"model": _digest(model), **settings, "ignored": list(options.ignored)}
+
+
+def _digest(model: Path) -> str:
+    """Return what tells a model, a file or a SavedModel, from others."""
+    within = sorted(each for each in model.rglob("*") if each.is_file())
+    digests = []
+    for each in within or [model]:
+        with each.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if within:
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+    return digests[0][:12]
 
 
 def _hear_all(

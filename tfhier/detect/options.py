@@ -7,7 +7,7 @@ import numpy as np
 
 from tfhier import thresholds
 from tfhier.contract import Contract
-from tfhier.errors import InputError
+from tfhier.errors import InputError, close_names
 from tfhier.event_finder import BACKGROUND, Rules
 from tfhier.windows import COMBINATIONS, Windowing
 
@@ -115,15 +115,24 @@ class Options:
         """Return when scores of a model are an event.
 
         Raises:
-            InputError: A precision is asked for that the contract has no thresholds of.
+            InputError: A precision is asked for that the contract has no thresholds of,
+                or a label is ignored that the model does not have.
         """
+        tree = promised.taxonomy
+        labels = {label for level in tree.levels for label in tree.labels_of(level)}
+        if unknown := sorted({*self.ignored} - {*BACKGROUND} - labels):
+            raise InputError(
+                f"The model has no label '{unknown[0]}' that could be ignored."
+                f"{close_names(unknown[0], labels)}"
+            )
         if self.precision is not None:
             return self._rules(_at_precision(promised, self.precision))
         if self.threshold is None and promised.thresholds:
             return self._rules(promised.thresholds)
         value = thresholds.DEFAULT if self.threshold is None else self.threshold
-        sizes = promised.taxonomy.sizes
-        return self._rules({level: np.full(n, value) for level, n in sizes.items()})
+        return self._rules(
+            {level: np.full(n, value) for level, n in tree.sizes.items()}
+        )
 
     def _rules(self, bounds: dict) -> Rules:
         return Rules(

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 from tfhier.errors import InputError
@@ -44,14 +43,17 @@ class Parts:
                 something else.
         """
         request = self.folder / _JOB
-        if not request.is_file() and self.folder.exists() and os.listdir(self.folder):
+        if not request.is_file() and self._holds_another():
             raise InputError(
                 f"{self.folder} is not of a job of tfhier (it has no {_JOB}). Give "
                 "another --output, or move that folder away."
             )
-        if fresh and self.folder.exists():
-            shutil.rmtree(self.folder)
-        if not request.is_file():
+        if fresh:
+            # The request goes last: what a kill leaves of another job is never taken.
+            for part in self.folder.glob("*.json"):
+                if part != request:
+                    part.unlink()
+        if fresh or not request.is_file():
             write_text(request, json.dumps(wanted, indent=2) + "\n")
             return
         there = read_json(request)
@@ -65,6 +67,11 @@ class Parts:
                 f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
                 "over with --fresh, or keep both with another --output."
             )
+
+    def _holds_another(self) -> bool:
+        # A kill may have left the request under its temporary name.
+        names = os.listdir(self.folder) if self.folder.exists() else []
+        return any(not name.startswith(".job-") for name in names)
 
     @staticmethod
     def identity(file: Path) -> list[int] | None:

@@ -54,6 +54,15 @@ class Content:
         return Path(folder), [Path(os.path.relpath(file, folder)) for file in files]
 
 
+def check_file(path: Path, num_recordings: int) -> None:
+    """Raise an InputError for a path that no table can have: a folder."""
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder. Name the table that is to be written, for instance "
+            f"{path / 'events.csv'}"
+        )
+
+
 def span(event: Event) -> tuple[float, float]:
     """Return start and end of an event in seconds, to the millisecond.
 
