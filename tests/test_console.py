@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import errno
+import io
 import math
 import os
 
@@ -74,6 +75,13 @@ def test_what_a_user_can_mend_is_one_line_on_standard_error(capsys, error, line)
     assert opened(error) == 2
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", line + "\n")
+
+
+def test_what_a_terminal_cannot_show_ends_nothing(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert console.door("tfhier", lambda: print("\u0142 é \udce9")) == 0
+    assert terminal.buffer.getvalue() == b"\\u0142 \xe9 \\udce9\n"
 
 
 def test_success_and_an_interruption_have_their_own_status(capsys):

@@ -58,18 +58,25 @@ def runs(on: np.ndarray, gap: int) -> list[tuple[int, int]]:
 
 def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
     """Events by the module's text, all scores at hand."""
-    gap = int(wanted.gap_seconds * RATE / HOP + 1e-6)
+    most = int(wanted.max_seconds * RATE / HOP) or len(scores) + 1
+    gap = min(int(wanted.gap_seconds * RATE / HOP + 1e-6), most - 1)
     kept = []
     for column, (level, label) in enumerate(LABELS):  # the finest level comes first
         if label in wanted.ignored:
             continue
         place = TREE.labels_of(level).index(label)
         on = wanted.thresholds[level][place]
-        for first, last in runs(scores[:, column] >= wanted.release * on, gap):
-            own = scores[first : last + 1, column]
-            seconds = (last + 1 - first) * HOP / RATE
-            if own.max() < on or seconds < wanted.min_seconds:
+        pieces = [
+            (begin, first, min(first + most - 1, last), last)
+            for begin, last in runs(scores[:, column] >= wanted.release * on, gap)
+            for first in range(begin, last + 1, most)
+        ]
+        for begin, first, last, end in pieces:
+            seconds = (end + 1 - begin) * HOP / RATE
+            is_sure = scores[begin : last + 1, column].max() >= on
+            if not is_sure or seconds < wanted.min_seconds:
                 continue
+            own = scores[first : last + 1, column]
             below = set()
             for other_level, other, begin, end, _ in kept:
                 if TREE.depth_of(other_level) < TREE.depth_of(level):
@@ -88,10 +95,17 @@ def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
 
 @pytest.mark.parametrize("gap_seconds", [0.0, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("min_seconds", [0.0, 1.5])
+@pytest.mark.parametrize("max_seconds", [0.0, 3.2, 300.0])
 @pytest.mark.parametrize("release", [1.0, 0.6])
-def test_events_are_those_of_the_definition(gap_seconds, min_seconds, release, rng):
+def test_events_are_those_of_the_definition(
+    gap_seconds, min_seconds, max_seconds, release, rng
+):
     wanted = rules(
-        0.7, gap_seconds=gap_seconds, min_seconds=min_seconds, release=release
+        0.7,
+        gap_seconds=gap_seconds,
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        release=release,
     )
     number = 0
     for length in (1, 2, 5, 60, 200):
@@ -125,6 +139,77 @@ def test_a_pause_no_longer_than_the_gap_does_not_end_it():
         (1.0, 2.0, "a", 0.9),
         (3.0, 3.5, "a", 0.6),
         (5.0, 5.5, "a", 0.7),
+    ]
+
+
+@pytest.mark.parametrize("max_seconds", [0.4, 2.0, 2.5, 5.0])
+@pytest.mark.parametrize("gap_seconds", [0.0, 1.5])
+def test_pieces_joined_are_the_uncut_event(max_seconds, gap_seconds, rng):
+    """Of every label that no level below it decides on, and that is sure at once."""
+    waves = np.cumsum(rng.normal(size=(400, len(LABELS))), axis=0)
+    scores = 1 / (1 + np.exp(-waves / 3))
+    gap_seconds = min(gap_seconds, max_seconds - 0.4)
+    plain = {"gap_seconds": gap_seconds, "min_seconds": gap_seconds, "release": 1.0}
+    species = TREE.labels_of("species")
+    whole = {label: [] for label in species}
+    joined = {label: [] for label in species}
+    for event in found(scores, rules(**plain, max_seconds=0.0)):
+        if event.level == "species":
+            whole[event.label].append((event.start, event.end, event.score))
+    num_pieces = 0
+    for event in found(scores, rules(**plain, max_seconds=max_seconds)):
+        if event.level != "species":
+            continue
+        num_pieces += 1
+        assert event.end - event.start <= max(max_seconds, HOP / RATE)
+        own = joined[event.label]
+        if own and own[-1][1] == event.start:
+            start, _, score = own.pop()
+            own.append((start, event.end, max(score, event.score)))
+        else:
+            own.append((event.start, event.end, event.score))
+    assert joined == whole
+    assert num_pieces > sum(map(len, whole.values())) > 0
+
+
+def test_a_sound_without_end_is_told_in_pieces():
+    finder = EventFinder(
+        TREE, rules(gap_seconds=0.5, max_seconds=2.0), hop=HOP, sample_rate=RATE
+    )
+    scores = scores_of(30, a=[(3, 30, 0.9)], x=[(3, 30, 0.9)], p=[(2, 30, 0.9)])
+    scores[5, LABELS.index(("species", "a"))] = 0.95
+    when = [
+        (slot, event.start, event.end, event.label, event.score)
+        for slot, row in enumerate(scores)
+        for event in finder.push(row)
+    ]
+    assert when[:3] == [
+        (7, 1.5, 3.5, "a", 0.95),  # in the slot behind it
+        (11, 3.5, 5.5, "a", 0.9),
+        (15, 5.5, 7.5, "a", 0.9),
+    ]
+    assert {label for *_, label, _ in when} == {"a"}
+
+
+def test_what_may_become_an_event_holds_nothing_back_for_ever():
+    """A species that stays below its threshold, and never ends."""
+    finder = EventFinder(TREE, rules(max_seconds=2.0), hop=HOP, sample_rate=RATE)
+    scores = scores_of(40, a=[(1, 40, 0.45)], p=[(3, 5, 0.8), (20, 40, 0.8)])
+    when = [
+        (slot, event.start, event.end, event.label)
+        for slot, row in enumerate(scores)
+        for event in finder.push(row)
+    ]
+    assert when[0] == (5, 1.5, 2.5, "p")
+    assert [told[1:3] for told in when[1:]] == [(10, 12), (12, 14), (14, 16), (16, 18)]
+
+
+def test_pieces_before_the_first_sure_one_are_left_out():
+    scores = scores_of(14, a=[(1, 6, 0.45), (6, 7, 0.8), (7, 12, 0.42)])
+    events = found(scores, rules(max_seconds=2.0, min_seconds=1.9))
+    assert told(events) == [
+        (2.5, 4.5, "a", 0.8),
+        (4.5, 6.0, "a", 0.42),  # the rest of a long event may be short
     ]
 
 
@@ -205,6 +290,9 @@ def test_running_medians_are_over_what_there_is(num_slots, length, rng):
         ({"smooth_slots": 0}, "Received: 0"),
         ({"gap_seconds": -1.0}, "gap_seconds is 0 or more. Received: -1"),
         ({"min_seconds": float("nan")}, "min_seconds is 0 or more. Received: nan"),
+        ({"max_seconds": float("inf")}, "max_seconds is 0 or more. Received: inf"),
+        ({"max_seconds": 1.0, "gap_seconds": 1.0}, "1 is to be above .* gap_seconds 1"),
+        ({"min_seconds": 400.0}, "300 is to be above min_seconds 400"),
     ],
 )
 def test_rules_of_no_sense_are_refused(changes, match):

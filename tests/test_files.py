@@ -4,7 +4,11 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +135,41 @@ def test_a_lock_is_held_by_one_and_then_free(tmp_path):
         pass
     with files.locked(lock, task="anything"):
         pass
+
+
+def test_a_lock_ends_with_a_kill(tmp_path, capsys):
+    lock = tmp_path / ".lock"
+    code = f"""
+import time
+from tfhier import files
+with files.locked({str(lock)!r}, task="x"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        cwd=Path(files.__file__).parents[1],
+    )
+    with holder, ThreadPoolExecutor(1) as pool:
+        assert holder.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(InputError, match="Another process is training"),
+            files.locked(lock, task="training"),
+        ):
+            pass
+
+        def wait() -> None:
+            with files.locked(lock, task="training", wait=True):
+                pass
+
+        second = pool.submit(wait)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.2)
+        holder.kill()
+        second.result(timeout=10)
+    assert "waiting  for another process, which is training" in capsys.readouterr().out
+    assert lock.exists()  # or two could lock two files of one name
 
 
 def test_a_lock_ends_with_an_error(tmp_path):

@@ -36,6 +36,11 @@ TENSORFLOW = {"data", "graph_audio", "pretrained", "engines", "export", "serve"}
 INPUT = "data"
 BLOCKS = {"layers", "frontends", "augment", "losses"}
 BACKEND_FREE = ("layers", "backbones", "heads", "losses", "augment", "frontends")
+POSIX = {
+    *("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty", "posix"),
+    *("os.fork", "os.getuid", "os.killpg", "os.pread", "os.sched_getaffinity"),
+    *("os.setsid", "os.statvfs", "os.uname", "signal.SIGKILL", "signal.alarm"),
+}
 HEAVY = ("tensorflow", "keras", "jax", "torch")
 
 
@@ -61,6 +66,15 @@ def imported(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the floor they go to"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def attributes(tree: ast.Module) -> set[str]:
+    """`name.attribute` wherever a file writes it."""
+    return {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
 
 
 def top(name: str) -> str:
@@ -142,6 +156,14 @@ def test_tensorflow_is_imported_where_it_may_and_keras_never_by_the_input(name):
         assert not packages & set(HEAVY)
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if top(name) != "serve"])
+def test_nothing_is_used_that_windows_lacks(name):
+    """The server alone asks how many files a process may open."""
+    used = {*imported(SOURCES[name]), *attributes(SOURCES[name])}
+    assert not used & POSIX
+    assert not {top(target) for target in used} & POSIX
+
+
 @pytest.mark.parametrize(
     "name", [name for name in SOURCES if top(name) in BACKEND_FREE]
 )
@@ -151,12 +173,7 @@ def test_blocks_run_on_any_backend_and_draw_from_keras_alone(name):
     assert not {top(target) for target in targets} & {"tensorflow", "jax", "torch"}
     assert "random" not in {top(target) for target in targets}
     assert not [target for target in targets if target.startswith("numpy.random")]
-    attributes = [
-        f"{node.value.id}.{node.attr}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    ]
-    assert not {"np.random", "numpy.random", "tf.random"} & set(attributes)
+    assert not {"np.random", "numpy.random", "tf.random"} & attributes(tree)
 
 
 def run(code: str) -> str:

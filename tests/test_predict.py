@@ -98,6 +98,7 @@ def test_arrays_without_log_mels_hold_all_the_rest(loaded, clips, tmp_path):
 def test_folders_stand_for_the_audio_files_in_them(clips, tmp_path):
     home = tmp_path / "recordings"
     names = ["b/2.WAV", "a/deep/1.flac", "a/notes.txt", ".wav"]
+    names += ["b/._2.WAV", ".Trashes/501/3.wav"]  # as a card has them
     for name in names:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).touch()

@@ -192,6 +192,9 @@ def door(program: str, work: Callable[[], int | None]) -> int:
         user stopped it.
     """
     status = 0
+    # A name that is no UTF-8, or a terminal that is not, ends no work.
+    if sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = work() or 0
         sys.stdout.flush()

@@ -6,6 +6,11 @@ the release for no longer than a gap do not end it. Of two levels the finer one 
 an event of an upper level is left out where events of labels below it cover at least
 half of it.
 
+An event that outlasts the longest is told in pieces: each is as long as the longest and
+the next begins where it ends. They are events like others, with a score of their own,
+but the last may be shorter than the shortest event; what comes before the first piece
+that is sure is left out. A stream is thus heard of in time, however long its sounds.
+
 Scores come slot by slot, and an event is told as soon as nothing that is still to come
 can change it.
 """
@@ -35,6 +40,8 @@ class Rules:
         smooth_slots: odd int > 0. Slots that a running median is taken over first.
         gap_seconds: float >= 0. Longest pause inside an event.
         min_seconds: float >= 0. Shortest event.
+        max_seconds: float >= 0. Longest event, longer than the shortest and than a
+            pause; counted in whole slots, one at least. 0: events end by themselves.
         ignored: Labels that are never events.
 
     Raises:
@@ -46,6 +53,7 @@ class Rules:
     smooth_slots: int = 1
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
+    max_seconds: float = 300.0  # above most calls, and a listener may wait so long
     ignored: tuple[str, ...] = BACKGROUND
 
     def __post_init__(self):
@@ -59,11 +67,18 @@ class Rules:
                 "A running median is over an odd number of scores, so that it has a "
                 f"middle. Received: {self.smooth_slots}"
             )
-        for name in ("gap_seconds", "min_seconds"):
+        for name in ("gap_seconds", "min_seconds", "max_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(
                     f"{name} is 0 or more. Received: {getattr(self, name):g}"
                 )
+        if 0 < self.max_seconds <= max(self.gap_seconds, self.min_seconds):
+            raise InputError(
+                "The longest event is longer than the shortest and than a pause inside "
+                f"an event: max_seconds {self.max_seconds:g} is to be above "
+                f"min_seconds {self.min_seconds:g} and gap_seconds "
+                f"{self.gap_seconds:g}, or 0 for no longest."
+            )
 
 
 def smooth(slots: Iterable[np.ndarray], num_slots: int) -> Iterator[np.ndarray]:
@@ -91,12 +106,13 @@ def smooth(slots: Iterable[np.ndarray], num_slots: int) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class _Run:
-    """Slots of one label, `first` to `last`, both included."""
+    """Slots of one label, `first` to `last`, both included, or a piece of them."""
 
     label: int
     first: int
     last: int
     peak: float
+    is_piece: bool
 
     def slots(self) -> set[int]:
         return set(range(self.first, self.last + 1))
@@ -124,12 +140,17 @@ class EventFinder:
         ignored = [label in rules.ignored for _, label in self._names]
         self._on = np.where(ignored, np.inf, on)
         self._off = rules.release * self._on
-        self._num_gap = math.floor(rules.gap_seconds * sample_rate / hop + 1e-6)
+        self._num_most = math.inf
+        if rules.max_seconds:
+            self._num_most = max(1, self._num_slots(rules.max_seconds))
+        # No piece is a pause alone.
+        self._num_gap = min(self._num_slots(rules.gap_seconds), self._num_most - 1)
         size = len(self._names)
         self._first = np.full(size, -1)  # -1: no run is open
         self._last = np.full(size, -1)
         self._peak = np.zeros(size)
         self._is_sure = np.zeros(size, bool)
+        self._is_piece = np.zeros(size, bool)
         self._slot = 0
         self._waiting: list[_Run] = []  # of upper levels, for what is below them
         self._below: list[_Run] = []  # told, of levels below others, while they count
@@ -139,32 +160,57 @@ class EventFinder:
         slot = self._slot
         self._slot += 1
         is_on = scores >= self._off
-        opening = is_on & (self._first < 0)
+        is_open = self._first >= 0
+        # Those that go on beyond the longest event, but for a pause before this slot.
+        full = is_on & is_open & (slot - self._first >= self._num_most)
+        for label in np.flatnonzero(full):
+            self._cut(label)
+        opening = is_on & ~is_open
         self._first[opening] = slot
         self._peak[opening] = 0.0
         self._is_sure[opening] = False
+        self._is_piece[opening] = False
         self._last[is_on] = slot
         self._peak[is_on] = np.maximum(self._peak, scores)[is_on]
         self._is_sure |= scores >= self._on
         ended = (self._first >= 0) & (slot - self._last > self._num_gap)
-        return self._end(np.flatnonzero(ended)) if ended.any() else []
+        if not (full.any() or ended.any()):
+            return []
+        return self._end(np.flatnonzero(ended))
 
     def finish(self, num_samples: int) -> list[Event]:
         """Return the events that are still open at the end of the recording."""
         return self._end(np.flatnonzero(self._first >= 0), num_samples)
 
+    def _num_slots(self, seconds: float) -> int:
+        return math.floor(seconds * self._rate / self._hop + 1e-6)
+
+    def _cut(self, label: int) -> None:
+        """Let a run be an event as far as the longest reaches, and begin anew there."""
+        after = self._first[label] + self._num_most
+        self._last[label] = after - 1
+        self._is_piece[label] = True
+        self._keep(label)
+        self._first[label] = after
+        self._peak[label] = 0.0
+
+    def _keep(self, label: int) -> None:
+        """Let the run of a label wait to be told, if it is sure."""
+        if self._is_sure[label]:
+            self._waiting.append(
+                _Run(
+                    int(label),
+                    int(self._first[label]),
+                    int(self._last[label]),
+                    float(self._peak[label]),
+                    bool(self._is_piece[label]),
+                )
+            )
+
     def _end(self, labels: np.ndarray, num_samples: float = math.inf) -> list[Event]:
         """End the runs of some labels; return the events that are now known."""
         for label in labels:
-            if self._is_sure[label]:
-                self._waiting.append(
-                    _Run(
-                        int(label),
-                        int(self._first[label]),
-                        int(self._last[label]),
-                        float(self._peak[label]),
-                    )
-                )
+            self._keep(label)
             self._first[label] = -1
         found = []
         # The finest first: they decide on those above.
@@ -173,7 +219,8 @@ class EventFinder:
                 continue
             self._waiting.remove(run)
             event = self._event(run, num_samples)
-            is_long = event.end - event.start >= self._rules.min_seconds - 1e-9
+            seconds = event.end - event.start
+            is_long = run.is_piece or seconds >= self._rules.min_seconds - 1e-9
             if is_long and not self._is_told_below(run):
                 found.append(event)
                 self._below.append(run)

@@ -5,7 +5,6 @@ full disk, a kill or a second process never leaves half a file behind.
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -14,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import filelock
 
 from tfhier import console
 from tfhier.errors import InputError
@@ -45,13 +46,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        # On disk before it takes the old file's place, or a power cut leaves neither.
+        # Windows wants it open for writing.
+        with temporary.open("r+b") as handle:
+            os.fsync(handle.fileno())
         # mkstemp makes files private; give them the rights of any new file.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        # On disk before it takes the old file's place, or a power cut leaves neither.
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -188,7 +190,8 @@ def cache_folder(*parts: str) -> Path:
 def locked(path: str | Path, *, task: str, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, so that two processes never write the same results at once.
 
-    The lock is the operating system's and ends with the process, however it ends.
+    The lock is the operating system's and ends with the process, however it ends. On a
+    file system that knows no locks it is a file that names the process.
 
     Args:
         path: str or Path of the lock file.
@@ -201,15 +204,16 @@ def locked(path: str | Path, *, task: str, wait: bool = False) -> Iterator[None]
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise InputError(
-                    f"Another process is {task} ({path.parent} is locked). Wait for "
-                    "it, or stop it first."
-                ) from None
-            console.line("waiting", f"for another process, which is {task}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = filelock.FileLock(path)
+    try:
+        held = lock.acquire(blocking=False)
+    except filelock.Timeout:
+        if not wait:
+            raise InputError(
+                f"Another process is {task} ({path.parent} is locked). Wait for it, or "
+                "stop it first."
+            ) from None
+        console.line("waiting", f"for another process, which is {task}")
+        held = lock.acquire()
+    with held:
         yield

@@ -143,6 +143,9 @@ def predict(
 def find_clips(places: Sequence[Path]) -> list[Path]:
     """Return the audio files among paths: files as they are, folders' in all depths.
 
+    Hidden ones of folders are left out: what macOS keeps beside files (`._a.wav`), and
+    what was thrown away on a card (`.Trashes`).
+
     Raises:
         InputError: A folder holds no audio file.
     """
@@ -151,7 +154,11 @@ def find_clips(places: Sequence[Path]) -> list[Path]:
         if not place.is_dir():
             found.append(place)
             continue
-        within = [path for path in sorted(place.rglob("*")) if audio.is_audio(path)]
+        within = [
+            path
+            for path in sorted(place.rglob("*"))
+            if audio.is_audio(path) and not _is_hidden(path.relative_to(place))
+        ]
         if not within:
             raise InputError(
                 f"{_printable(place)}: there is no audio file in this folder, whose "
@@ -159,6 +166,10 @@ def find_clips(places: Sequence[Path]) -> list[Path]:
             )
         found += within
     return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _check_room(num_bytes: int, file: Path, num_clips: int) -> None:

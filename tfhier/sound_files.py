@@ -132,8 +132,10 @@ class _LibsndfileSound(Sound):
                 if containers.is_mp3(start)
                 else None
             )
-            # As bytes: soundfile refuses names that are no UTF-8.
-            name = self._served or os.fsencode(path)
+            # As bytes: soundfile refuses names that are no UTF-8. On Windows all names
+            # are text, and bytes would be taken for another encoding.
+            plain = os.fspath(path) if os.name == "nt" else os.fsencode(path)
+            name = self._served or plain
             with self._explained():
                 self._file = stack.enter_context(_ForwardReader(name))
             if self._file.format == "RAW":  # guessed from the suffix (.gsm, .vox)

@@ -1,5 +1,6 @@
 """A recording to events: planted sounds where they are, whatever the blocks."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,9 +71,11 @@ def test_sounds_are_found_where_they_are():
 @pytest.mark.parametrize("combine", ["mean", "max"])
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75, 0.3])
 @pytest.mark.parametrize("smooth_slots", [1, 3])
-def test_blocks_change_nothing(combine, overlap, smooth_slots, rng):
+@pytest.mark.parametrize("max_seconds", [0.0, 0.31])
+def test_blocks_change_nothing(combine, overlap, smooth_slots, max_seconds, rng):
     sound = (SOUND + rng.normal(0, 0.3, len(SOUND))).astype(np.float32)
     options = {"combine": combine, "overlap": overlap, "smooth_slots": smooth_slots}
+    options["max_seconds"] = max_seconds
     whole = events(sound, **options)
     assert len(whole) > 3
     for sizes in ([1], [7], [1, 500, 3], rng.integers(1, 400, 50).tolist()):
@@ -92,6 +95,17 @@ def test_events_come_as_they_end():
     first = next(iter(detector.events(blocks())))
     assert (first.start, first.end) == (1.0, 2.0)
     assert heard[-1] == 2_100  # the window behind it
+
+
+def test_a_sound_without_end_comes_in_pieces():
+    sound = np.full(100, 0.9, np.float32)
+    detector = Detector(level_meter(), Options(overlap=0.0, max_seconds=2.1))
+    endless = detector.events(itertools.repeat(sound))
+    assert spans(itertools.islice(endless, 3)) == [
+        (0.0, 2.0, "low"), (2.0, 4.0, "low"), (4.0, 6.0, "low"),
+    ]  # fmt: skip
+    by_default = Detector(level_meter(), Options()).events(itertools.repeat(sound))
+    assert spans([next(by_default)]) == [(0.0, 300.0, "low")]
 
 
 def test_what_no_kind_is_sure_of_is_told_above():

@@ -1,8 +1,11 @@
 """tfhier detect: events of recordings, or of a microphone as they happen."""
 
 import argparse
+import itertools
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tfhier import console
@@ -11,6 +14,8 @@ from tfhier.errors import InputError
 HELP = "find events in long recordings, or in a stream"
 # Some recordings could not be heard; the others' events are there.
 SOME_FAILED = 3
+# Beside the table of events.
+_HEARD, _FAILED = "heard.csv", "failed.csv"
 _ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
 
 
@@ -100,6 +105,13 @@ def _add_rules(p: argparse.ArgumentParser) -> None:
         help="shortest event",
     )
     p.add_argument(
+        "--max-seconds",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="longest event: longer ones come in pieces (default: 300; 0: none)",
+    )
+    p.add_argument(
         "--ignore",
         nargs="*",
         default=["background"],
@@ -138,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         smooth_slots=args.smooth,
         gap_seconds=args.gap,
         min_seconds=args.min_seconds,
+        max_seconds=args.max_seconds,
         ignored=tuple(args.ignore),
     )
     if args.demo:
@@ -211,12 +224,21 @@ def _num_workers(args: argparse.Namespace) -> int:
 def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import contract, event_tables, model_paths, predict
     from tfhier.detect import job, parts
+    from tfhier.event_tables import effort
 
     num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
         raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
+    if args.output.name.lower() in (_HEARD, _FAILED):
+        raise InputError(
+            f"{args.output} is where the recordings are listed that were heard or "
+            "failed. Call the table of events otherwise: events.csv"
+        )
+    if not args.output.name:
+        raise InputError(f"{args.output} is no name for a table. Give one: events.csv")
     files = predict.find_clips(args.audio)
+    event_tables.check(args.output, len(files), format=form)
     model = model_paths.find(args.model)
     outcome = job.run(
         model,
@@ -234,7 +256,8 @@ def _files(args: argparse.Namespace, wanted) -> int:
         frequencies=job.frequencies(promised),
         format=form,
     )
-    job.write_failed(args.output.with_name("failed.csv"), outcome.failed)
+    effort.write(args.output.with_name(_HEARD), outcome.heard)
+    job.write_failed(args.output.with_name(_FAILED), outcome.failed)
     _show(args, outcome)
     return SOME_FAILED if outcome.failed else 0
 
@@ -246,15 +269,18 @@ def _show(args: argparse.Namespace, outcome) -> None:
         for event in each.events:
             counts[event.label] = counts.get(event.label, 0) + 1
     before = f", {outcome.num_before} of them before" if outcome.num_before else ""
-    console.line("heard", f"{len(outcome.heard)} recordings, {hours:.2f} h{before}")
+    console.line(
+        "heard",
+        f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see "
+        f"{args.output.with_name(_HEARD)}",
+    )
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
     console.line("table", str(args.output))
     if outcome.failed:
         console.line(
             "failed",
-            f"{len(outcome.failed)} recordings, see "
-            f"{args.output.with_name('failed.csv')}",
+            f"{len(outcome.failed)} recordings, see {args.output.with_name(_FAILED)}",
         )
 
 
@@ -272,6 +298,24 @@ def _stream(args: argparse.Namespace, wanted) -> int:
         num_channels=args.channels,
         sample_rate=detector.sample_rate,
     )
-    for event in detector.events(blocks):
+    # As the table of the format is, whatever the terminal has.
+    sys.stdout.reconfigure(encoding="utf-8")
+    for event in detector.events(_until_stopped(blocks)):
         print(json_lines.line(event), flush=True)
     return 0
+
+
+def _until_stopped(blocks: Iterator) -> Iterator:
+    """Yield blocks until Ctrl-C or a stopped service, so that open events are told.
+
+    The second time the process ends at once, as it does where no more sound comes.
+    """
+    stops = []
+
+    def stop(number: int, _: object) -> None:
+        stops.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    yield from itertools.takewhile(lambda _: not stops, blocks)

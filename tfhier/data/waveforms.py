@@ -11,7 +11,6 @@ change. It is made again when one of them differs, and may be deleted at any tim
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from tfhier import files
@@ -233,15 +233,15 @@ def _is_complete(place: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def _only_one(path: Path) -> Iterator[None]:
     """Hold a lock that the system gives back when a process ends, however it ends."""
-    # The file stays: removing it would let two processes lock two files of one name.
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _logger.warning("Another process decodes the same clips: waiting for it.")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = filelock.FileLock(path)
+    try:
+        held = lock.acquire(blocking=False)
+    except filelock.Timeout:
+        _logger.warning("Another process decodes the same clips: waiting for it.")
+        held = lock.acquire()
+    with held:
         yield
 
 
@@ -249,7 +249,10 @@ def _check_room(place: Path, shape: tuple[int, int]) -> None:
     needed = shape[0] * shape[1] * 2
     partial = place.with_suffix(".partial.npy")
     if partial.is_file():
-        needed -= partial.stat().st_blocks * 512  # POSIX counts blocks of 512 bytes
+        there = partial.stat()
+        # POSIX counts what is allocated, in blocks of 512 bytes; Windows does not.
+        num_blocks = getattr(there, "st_blocks", there.st_size // 512)
+        needed -= num_blocks * 512
     free = shutil.disk_usage(place.parent).free
     if needed > free:
         raise InputError(

@@ -27,6 +27,9 @@ from tfhier.events import Heard
 from tfhier.files import locked, write_text
 
 _ENDED = "the process that heard it was ended, by the system or by a decoder's fault"
+_CHANGED = (
+    "it changed while it was heard. When it is finished the same command hears it"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def run(
 
     Args:
         model: Path of a saved tagger, best a `.tflite` file.
-        files: Paths of recordings.
+        files: Paths of recordings. One that is given twice is heard once.
         folder: Path that keeps what was heard, see `Parts`.
         options: Options.
         num_workers: int > 0. Processes. With fewer recordings than processes each
@@ -67,19 +70,24 @@ def run(
     Raises:
         InputError: The model or an option is unfit, or the folder is of another job.
     """
+    files = list({os.path.abspath(file): file for file in files}.values())
     Detector(tfhier.load(model), options)  # what is unfit is told before all else
     parts = Parts(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
         parts.open(_request(model, options), model, fresh=fresh)
-        before = {file: _heard(parts, file) for file in files}
+        before = {file: parts.read(file) for file in files}
         missing = [file for file in files if before[file] is None]
         failed = {}
         if missing:
             failed = _hear_all(model, missing, parts, options, num_workers)
-        heard = (
-            before[file] or parts.read(file) for file in files if file not in failed
-        )
-        return Outcome(tuple(heard), failed, len(files) - len(missing))
+        found = {file: before[file] or parts.read(file) for file in files}
+        failed = {
+            file: failed.get(file, f"{file}: {_CHANGED}.")
+            for file in files
+            if not found[file]
+        }
+        heard = tuple(each for each in found.values() if each)
+        return Outcome(heard, failed, len(files) - len(missing))
 
 
 def write_failed(path: Path, failed: Mapping[Path, str]) -> None:
@@ -104,18 +112,20 @@ def frequencies(promised: Contract) -> tuple[float, float]:
 
 def _request(model: Path, options: Options) -> dict:
     """Return what decides the events of a recording."""
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     settings = dataclasses.asdict(options)
-    return {"model": digest[:12], **settings, "ignored": list(options.ignored)}
+    return {"model": _digest(model), **settings, "ignored": list(options.ignored)}
 
 
-def _heard(parts: Parts, file: Path) -> Heard | None:
-    """Return what an earlier run heard in a recording, None if it is to be heard."""
-    try:
-        return parts.read(file)
-    except OSError:  # of what is wrong with the recording hearing it will tell
-        return None
+def _digest(model: Path) -> str:
+    """Return what tells a model, a file or a SavedModel, from others."""
+    within = sorted(each for each in model.rglob("*") if each.is_file())
+    digests = []
+    for each in within or [model]:
+        with each.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if within:
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+    return digests[0][:12]
 
 
 def _hear_all(
@@ -149,7 +159,7 @@ def _hear_all(
         for file in suspects:
             if pool.alone().hear([file], done):
                 done(file, f"{file}: {_ENDED}.")
-    return {file: failed[file] for file in files if file in failed}
+    return failed
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,7 @@ class _Pool:
                             done(in_hand.pop(future), reason)
             except BrokenProcessPool:
                 for file in in_hand.values():
-                    if _heard(self.parts, file):
+                    if self.parts.read(file):
                         done(file, "")
                     else:
                         suspects.append(file)
@@ -232,12 +242,14 @@ def _end_with_parent() -> None:
 def _hear_and_keep(file: Path) -> str:
     """Hear a recording and keep that; return what was wrong with it, "" for nothing."""
     detector, parts = _worker
+    # What is added while it is heard, by a recorder that still writes, is heard anew.
+    identity = parts.identity(file)
     try:
-        parts.write(hear(detector, file))
+        heard = hear(detector, file)
     except InputError as error:
         return str(error)
     except OSError as error:
-        if error.filename and Path(error.filename).parent == parts.folder:
-            raise  # the disk that is written to: nobody's recording is at fault
         return f"{file}: cannot be read ({error.strerror or error})."
+    # What fails here is the disk that is written to: no recording is at fault.
+    parts.write(heard, identity)
     return ""

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfhier import thresholds
 from tfhier.contract import Contract
-from tfhier.errors import InputError
+from tfhier.errors import InputError, close_names
 from tfhier.event_finder import BACKGROUND, Rules
 from tfhier.windows import COMBINATIONS, Windowing
 
@@ -17,11 +17,11 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How recordings are listened to; 0 or None is what the model's contract says.
+    """How recordings are listened to.
 
     Args:
-        window_seconds: float. Length of a window: by default the model's own, or what
-            it was trained on.
+        window_seconds: float. Length of a window: by default (0) the model's own, or
+            what it was trained on.
         overlap: float in [0, 1). Share of a window that the next one hears again: by
             default the model's own, or a half.
         combine: str. How scores of overlapping windows become one: "mean" or "max".
@@ -32,6 +32,8 @@ class Options:
         smooth_slots: odd int > 0. Slots that a running median is taken over.
         gap_seconds: float >= 0. Longest pause inside an event.
         min_seconds: float >= 0. Shortest event.
+        max_seconds: float >= 0. Longest event: a longer one is told in pieces of this
+            length. 0: events end by themselves.
         ignored: Labels that are never events.
 
     Raises:
@@ -48,6 +50,7 @@ class Options:
     smooth_slots: int = 1
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
+    max_seconds: float = 300.0
     ignored: tuple[str, ...] = BACKGROUND
 
     def __post_init__(self):
@@ -112,15 +115,24 @@ class Options:
         """Return when scores of a model are an event.
 
         Raises:
-            InputError: A precision is asked for that the contract has no thresholds of.
+            InputError: A precision is asked for that the contract has no thresholds of,
+                or a label is ignored that the model does not have.
         """
+        tree = promised.taxonomy
+        labels = {label for level in tree.levels for label in tree.labels_of(level)}
+        if unknown := sorted({*self.ignored} - {*BACKGROUND} - labels):
+            raise InputError(
+                f"The model has no label '{unknown[0]}' that could be ignored."
+                f"{close_names(unknown[0], labels)}"
+            )
         if self.precision is not None:
             return self._rules(_at_precision(promised, self.precision))
         if self.threshold is None and promised.thresholds:
             return self._rules(promised.thresholds)
         value = thresholds.DEFAULT if self.threshold is None else self.threshold
-        sizes = promised.taxonomy.sizes
-        return self._rules({level: np.full(n, value) for level, n in sizes.items()})
+        return self._rules(
+            {level: np.full(n, value) for level, n in tree.sizes.items()}
+        )
 
     def _rules(self, bounds: dict) -> Rules:
         return Rules(
@@ -129,6 +141,7 @@ class Options:
             smooth_slots=self.smooth_slots,
             gap_seconds=self.gap_seconds,
             min_seconds=self.min_seconds,
+            max_seconds=self.max_seconds,
             ignored=self.ignored,
         )
 

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 from tfhier.errors import InputError
@@ -58,14 +57,17 @@ class Parts:
                 something else.
         """
         request = self.folder / _JOB
-        if not request.is_file() and self.folder.exists() and os.listdir(self.folder):
+        if not request.is_file() and self._holds_another():
             raise InputError(
                 f"{self.folder} is not of a job of tfhier (it has no {_JOB}). Give "
                 "another --output, or move that folder away."
             )
-        if fresh and self.folder.exists():
-            shutil.rmtree(self.folder)
-        if not request.is_file():
+        if fresh:
+            # The request goes last: what a kill leaves of another job is never taken.
+            for part in self.folder.glob("*.json"):
+                if part != request:
+                    part.unlink()
+        if fresh or not request.is_file():
             write_text(request, json.dumps(wanted, indent=2) + "\n")
             self._note(model)
             return
@@ -85,11 +87,28 @@ class Parts:
     def _note(self, model: Path) -> None:
         write_json(self.folder / _MODEL, {"model": os.path.abspath(model)})
 
-    def write(self, heard: Heard) -> None:
-        """Keep what was heard in a recording."""
+    def _holds_another(self) -> bool:
+        # A kill may have left the request under its temporary name.
+        names = os.listdir(self.folder) if self.folder.exists() else []
+        return any(not name.startswith(".job-") for name in names)
+
+    @staticmethod
+    def identity(file: Path) -> list[int] | None:
+        """Return what changes when a recording is replaced by another: bytes and date.
+
+        None where there is no recording.
+        """
+        try:
+            found = os.stat(file)
+        except OSError:  # what is wrong with it hearing it will tell
+            return None
+        return [found.st_size, found.st_mtime_ns]
+
+    def write(self, heard: Heard, identity: list[int] | None) -> None:
+        """Keep what was heard in a recording, and what it was when that began."""
         content = {
             "file": os.fsencode(heard.file).decode("utf-8", "surrogateescape"),
-            "identity": _identity(heard.file),
+            "identity": identity,
             "seconds": heard.seconds,
             "sample_rate": heard.sample_rate,
             "events": [dataclasses.asdict(event) for event in heard.events],
@@ -103,7 +122,7 @@ class Parts:
         if not place.is_file():
             return None
         content = read_json(place)
-        if content["identity"] != _identity(file):
+        if content["identity"] != self.identity(file):
             return None
         return Heard(
             file=file,
@@ -115,9 +134,3 @@ class Parts:
     def _place(self, file: Path) -> Path:
         name = hashlib.sha256(os.fsencode(os.path.abspath(file))).hexdigest()
         return self.folder / f"{name[:32]}.json"
-
-
-def _identity(file: Path) -> list[int]:
-    """Return what changes when a recording is replaced by another: bytes and date."""
-    found = os.stat(file)
-    return [found.st_size, found.st_mtime_ns]

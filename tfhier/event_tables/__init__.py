@@ -23,7 +23,7 @@ from tfhier.event_tables import (
     parquet,
     raven,
 )
-from tfhier.event_tables.content import Content
+from tfhier.event_tables.content import Content, check_file
 from tfhier.events import Heard
 
 
@@ -37,6 +37,8 @@ class Format:
         write: Function (path, content) that writes it.
         read: Function path -> list of Heard; None where tfhier does not read it back.
         by_suffix: bool. Whether the suffix alone chooses it.
+        check: Function (path, num_recordings) that raises an InputError for a table
+            that could not be written.
     """
 
     suffix: str
@@ -44,6 +46,7 @@ class Format:
     write: Callable[[Path, Content], None]
     read: Callable[[Path], list[Heard]] | None = None
     by_suffix: bool = True
+    check: Callable[[Path, int], None] = check_file
 
 
 FORMATS = {
@@ -63,6 +66,7 @@ FORMATS = {
         ".parquet",
         "The columns of the CSV table with their types, for data frames.",
         parquet.write,
+        check=parquet.check,
     ),
     "raven": Format(
         ".selections.txt",
@@ -74,6 +78,7 @@ FORMATS = {
         "Labels of one recording, or a folder with a file for each, for Audacity.",
         audacity.write,
         by_suffix=False,
+        check=audacity.check,
     ),
     "kaleidoscope": Format(
         ".csv",
@@ -116,6 +121,21 @@ def format_of(path: str | Path, name: str = "") -> str:
         f"{path} does not tell by its ending which table of events to write. End it in "
         f"{endings}, or name a format: {', '.join(FORMATS)}."
     )
+
+
+def check(path: str | Path, num_recordings: int, *, format: str = "") -> None:
+    """Tell before hours of work what `write` would tell after them.
+
+    Args:
+        path: str or Path. As of `write`.
+        num_recordings: int >= 0. That the table is to be of.
+        format: str. As of `write`.
+
+    Raises:
+        InputError: The path is a folder where the format has files, or several
+            recordings are for a file of one; or a package is not installed.
+    """
+    FORMATS[format_of(path, format)].check(Path(path), num_recordings)
 
 
 def write(

@@ -19,19 +19,28 @@ from tfhier.events import Heard
 from tfhier.files import write_text
 
 
+def check(path: Path, num_recordings: int) -> None:
+    """Raise an InputError for several recordings in one file."""
+    if _is_of_one(path) and num_recordings > 1:
+        raise InputError(
+            f"{path} would hold the labels of {num_recordings} recordings, but "
+            "Audacity opens labels of one. Give a folder, whose name does not end in "
+            ".txt."
+        )
+
+
+def _is_of_one(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
+
+
 def write(path: Path, content: Content) -> None:
     """Write a file of labels, or a folder of them.
 
     Raises:
         InputError: Several recordings for one file, or one recording twice.
     """
-    if path.suffix.lower() == ".txt":
-        if len(content.heard) > 1:
-            raise InputError(
-                f"{path} would hold the labels of {len(content.heard)} recordings, but "
-                "Audacity opens labels of one. Give a folder, whose name does not end "
-                "in .txt."
-            )
+    check(path, len(content.heard))
+    if _is_of_one(path):
         write_text(path, "".join(map(_labels, content.heard)))
         return
     _, places = content.places()

@@ -54,6 +54,15 @@ class Content:
         return Path(folder), [Path(os.path.relpath(file, folder)) for file in files]
 
 
+def check_file(path: Path, num_recordings: int) -> None:
+    """Raise an InputError for a path that no table can have: a folder."""
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder. Name the table that is to be written, for instance "
+            f"{path / 'events.csv'}"
+        )
+
+
 def span(event: Event) -> tuple[float, float]:
     """Return start and end of an event in seconds, to the millisecond.
 
@@ -78,3 +87,8 @@ def began(heard: Heard) -> tuple[str, datetime | None]:
 def absolute_time(date_time: datetime | None, seconds: float) -> datetime | None:
     """Return the date and time so many seconds into a recording; None if unknown."""
     return date_time and date_time + timedelta(seconds=seconds)
+
+
+def iso(date_time: datetime | None) -> str:
+    """Return a date and time as ISO 8601 has it, to the millisecond; "" if unknown."""
+    return date_time.isoformat(timespec="milliseconds") if date_time else ""

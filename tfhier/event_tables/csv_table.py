@@ -11,12 +11,11 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables.cells import csv_line, quotable, unquotable
-from tfhier.event_tables.content import Content
+from tfhier.event_tables.content import Content, iso
 from tfhier.event_tables.rows import (
     AFTER_LEVELS,
     BEFORE_LEVELS,
@@ -50,15 +49,11 @@ def cells_of(row: Row) -> list[str]:
         quotable(row.remark),
         *(quotable(label) for label in row.labels.values()),
         quotable(row.site),
-        _iso(row.date_time),
-        _iso(row.event_time),
+        iso(row.date_time),
+        iso(row.event_time),
         f"{row.duration:.3f}",
         str(row.sample_rate),
     ]
-
-
-def _iso(date_time: datetime | None) -> str:
-    return date_time.isoformat(timespec="milliseconds") if date_time else ""
 
 
 def read(path: Path) -> list[Heard]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables.cells import spelled, unspelled
-from tfhier.event_tables.content import Content, span
+from tfhier.event_tables.content import Content, iso, span
 from tfhier.event_tables.rows import Row, check, heard_in, rows_of
 from tfhier.events import Event, Heard
 from tfhier.files import write_text
@@ -51,7 +51,7 @@ def _as_json(value: object) -> object:
     if isinstance(value, str):
         return spelled(value)
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
+        return iso(value)
     return value
 
 

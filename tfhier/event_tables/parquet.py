@@ -4,28 +4,35 @@
 name does not tell; text is never null. It needs pyarrow, which is imported only here.
 """
 
+import importlib.util
 from pathlib import Path
 
 from tfhier.errors import InputError
 from tfhier.event_tables.cells import spelled
-from tfhier.event_tables.content import Content
+from tfhier.event_tables.content import Content, check_file
 from tfhier.event_tables.rows import column_names, rows_of
 from tfhier.files import replacing
+
+
+def check(path: Path, num_recordings: int) -> None:
+    """Raise an InputError if pyarrow is not installed, or the path is a folder."""
+    check_file(path, num_recordings)
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(
+            "To write Parquet pyarrow is needed: pip install pyarrow, or write CSV."
+        )
 
 
 def write(path: Path, content: Content) -> None:
     """Write a table; without events it has its columns.
 
     Raises:
-        InputError: pyarrow is not installed.
+        InputError: As of `check`.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise InputError(
-            "To write Parquet pyarrow is needed: pip install pyarrow, or write CSV."
-        ) from None
+    check(path, len(content.heard))
+    import pyarrow
+    from pyarrow import parquet
+
     text, number = pyarrow.string(), pyarrow.float64()
     timestamp = pyarrow.timestamp("us")
     types = [

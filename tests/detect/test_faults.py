@@ -1,0 +1,239 @@
+"""Faulty recordings, full disks, kills: what was heard is kept, whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import soundfile
+
+import tfhier
+from tests.detect.made import OPTIONS, ROOT, command, files, record
+from tfhier import __main__ as command_line
+from tfhier import event_tables
+from tfhier.detect import job
+from tfhier.errors import InputError
+from tfhier.events import Heard
+
+
+def test_faulty_recordings_are_listed_while_the_others_go_on(
+    model, folder, heard, tmp_path
+):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "text.wav").write_text("no sound")
+    good = files(folder)[0]
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:-1_000])
+    bad = ["missing.wav", "empty.wav", "folder.wav", "text.wav", "cut.wav"]
+    mixed = [*(tmp_path / name for name in bad), good]
+    found = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert [each.events for each in found.heard] == [heard[0].events]
+    assert [path.name for path in found.failed] == bad
+    reasons = "".join(found.failed.values())
+    for said in ("no such file", "empty (0 bytes)", "a folder", "not audio", "truncat"):
+        assert said in reasons
+    # They are tried again, in case they were mended.
+    soundfile.write(tmp_path / "empty.wav", np.zeros(8_000), 8_000)
+    again = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert [path.name for path in again.failed] == [*bad[:1], *bad[2:]]
+
+
+def test_a_recording_that_ends_its_process_costs_no_other(
+    model, folder, heard, tmp_path, monkeypatch
+):
+    """As a decoder does that crashes, or one that takes all memory."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def watch(event, args):\n"
+        "    if event == 'open' and str(args[0]).endswith('killer.wav'):\n"
+        "        if 'spawn_main' in ' '.join(sys.orig_argv):\n"
+        "            os.kill(os.getpid(), 9)\n"
+        "sys.addaudithook(watch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    killer = record(tmp_path / "killer.wav", 2.1, seed=3)
+    mixed = [*files(folder)[:2], killer, *files(folder)[2:]]
+    found = job.run(model, mixed, tmp_path / "parts", OPTIONS, num_workers=2)
+    assert list(found.heard) == heard
+    assert list(found.failed) == [killer]
+    assert "was ended, by the system" in found.failed[killer]
+
+
+FULL_DISK = """
+import errno, os, pathlib, sys, tempfile
+
+text, temporary = pathlib.Path.write_text, tempfile.mkstemp
+
+def check(folder, *name):
+    if folder.name.endswith(".parts") and len(list(folder.glob("[0-9a-f]*.json"))) > 2:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *name)
+
+def write_text(path, content, **settings):
+    text(path, content[:20], **settings)
+    check(path.parent)
+    return text(path, content, **settings)
+
+def mkstemp(*, dir, **settings):
+    check(dir, os.path.abspath(dir / "name"))
+    return temporary(dir=dir, **settings)
+
+if "spawn_main" in " ".join(sys.orig_argv):
+    FAULT
+"""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["pathlib.Path.write_text = write_text", "tempfile.mkstemp = mkstemp"],
+)
+def test_a_disk_that_fills_up_ends_the_job_and_the_same_command_goes_on(
+    model, folder, heard, tmp_path, monkeypatch, capsys, fault
+):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        FULL_DISK.replace("FAULT", fault)
+    )
+    monkeypatch.chdir(tmp_path)
+    words = command(model, folder, Path("events.csv"), "--workers", "2")
+    with monkeypatch.context() as full:
+        full.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
+        for _ in range(2):
+            assert command_line.main(words) == 2
+            (said,) = capsys.readouterr().err.splitlines()
+            assert "events.csv.parts" in said
+            assert "No space left on device. What is finished is kept" in said
+            assert not [path for path in Path().iterdir() if path.suffix == ".csv"]
+            kept = {path.name for path in Path("events.csv.parts").iterdir()}
+            assert len(kept) in (4, 5)  # job.json; both processes may write the third
+            assert not [name for name in kept if name.startswith(".")]
+    assert command_line.main(words) == 0
+    said = f"6 recordings, 0.02 h, {len(kept) - 1} of them before"
+    assert said in capsys.readouterr().out
+    number = sum(len(each.events) for each in heard)
+    assert len(Path("events.csv").read_text().splitlines()) == 1 + number
+
+
+def test_a_recording_that_grows_while_it_is_heard_is_not_told_in_part(
+    model, tmp_path, monkeypatch
+):
+    """By a recorder that still writes."""
+    file = record(tmp_path / "a.wav", 3.0, seed=1)
+
+    def hear_all(model, files, parts, *_):
+        growing.setattr(job, "_worker", (detector, parts))
+        job._hear_and_keep(file)
+        return {}
+
+    def grows(detector, file):
+        found = hear(detector, file)
+        record(file, 6.0, seed=1)
+        return found
+
+    def run():
+        return job.run(model, [file], tmp_path / "parts", OPTIONS, num_workers=1)
+
+    hear, detector = job.hear, job.Detector(tfhier.load(model), OPTIONS)
+    with monkeypatch.context() as growing:
+        growing.setattr(job, "hear", grows)
+        growing.setattr(job, "_hear_all", hear_all)
+        found = run()
+    assert found.heard == ()
+    assert "a.wav: it changed while it was heard" in found.failed[file]
+    found = run()
+    assert (found.heard[0].seconds, found.failed, found.num_before) == (6.3, {}, 0)
+
+
+def killed(words: list[str], after: float) -> None:
+    """Run a command and kill it and all its processes after some seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", *words],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_job_of_40_files_survives_20_kills_at_any_moment(model, tmp_path, rng):
+    card = tmp_path / "card"
+    for number in range(40):
+        record(card / f"{number:02d}.wav", 9.0, seed=number)
+    whole = tmp_path / "whole.csv"
+    start = time.monotonic()
+    assert command_line.main(command(model, card, whole, "--workers", "2")) == 0
+    took = time.monotonic() - start
+    assert len(whole.read_text().splitlines()) > 60
+    for number, after in enumerate(rng.uniform(0.05, 1.1 * took, 20)):
+        output = tmp_path / f"{number}.csv"
+        words = command(model, card, output, "--workers", "2")
+        killed(words, after)
+        # Nothing of the table, or all of it.
+        assert not output.exists() or output.read_bytes() == whole.read_bytes()
+        assert command_line.main(words) == 0
+        assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("after", [0.3, 0.9, 1.5])
+def test_a_job_that_is_killed_goes_on_and_ends_alike(
+    model, folder, heard, tmp_path, after
+):
+    output = tmp_path / "events.csv"
+    words = command(model, folder, output, "--workers", "2")
+    killed(words, after)
+    assert command_line.main(words) == 0
+    expected = tmp_path / "expected.csv"
+    event_tables.write(
+        expected, heard, levels=("zebra", "animal"), frequencies=(50.0, 4_000.0)
+    )
+    assert output.read_bytes() == expected.read_bytes()
+    assert not [path for path in tmp_path.rglob(".*") if path.suffix == ".json"]
+
+
+def test_nothing_goes_on_when_the_job_alone_is_killed(model, tmp_path):
+    for number in range(4):
+        record(tmp_path / "card" / f"{number}.wav", 900.0, seed=number)
+    words = command(model, tmp_path / "card", tmp_path / "e.csv", "--workers", "2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfhier", *words], cwd=ROOT, start_new_session=True
+    )
+    time.sleep(1.5)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):  # nobody is left of its group
+        while time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_job_that_was_killed_as_it_began_goes_on(tmp_path, fresh):
+    parts = job.Parts(tmp_path / "parts")
+    parts.folder.mkdir()
+    (parts.folder / ".job-x8f2k1.json").write_text('{"model')
+    parts.open({"threshold": 0.5}, fresh=fresh)
+    parts.open({"threshold": 0.5}, fresh=False)
+
+
+def test_a_kill_while_a_job_starts_over_mixes_no_two_jobs(tmp_path, monkeypatch):
+    parts = job.Parts(tmp_path / "parts")
+    parts.open({"threshold": 0.5}, fresh=False)
+    file = record(tmp_path / "a.wav", 1.4, seed=1)
+    silence = Heard(file=file, seconds=1.4, sample_rate=8_000, events=())
+    parts.write(silence, parts.identity(file))
+    assert parts.read(file) == silence
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Path, "unlink", Mock(side_effect=KeyboardInterrupt))
+        parts.open({"threshold": 0.6}, fresh=True)
+    with pytest.raises(InputError, match="begun otherwise"):
+        parts.open({"threshold": 0.6}, fresh=False)
+    parts.open({"threshold": 0.6}, fresh=True)
+    assert parts.read(file) is None
