@@ -283,7 +283,7 @@ def test_prepare_offline_says_how_to_go_on(capsys, monkeypatch, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {".openmic-2018.lock"}
 
 
-@pytest.mark.parametrize("arguments", [(), ("list",), ("list", "heds"), ("train",)])
+@pytest.mark.parametrize("arguments", [(), ("list",), ("list", "heds"), ("trane",)])
 def test_wrong_words_show_the_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         command_line.main(list(arguments))

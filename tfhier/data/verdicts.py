@@ -2,6 +2,8 @@
 
 * What: `events-reviewed.csv`, the events that a model found in recordings, with what
   people said of each (`tfhier.event_tables.verdict`), and the recordings.
+* Layout: the table of events with its columns and, behind them, `verdict`,
+  `reviewed_label` and `reviewed_at`; recordings where it says, or below `recordings`.
 * Clips: windows of the model's length around events that were judged; a longer event
   is cut into several, as by the data set `folder`.
 * Labels, on every level: what was accepted is there, and with it all above it; what was
@@ -33,6 +35,7 @@ from tfhier.errors import InputError
 from tfhier.event_tables import csv_table, places, verdict
 from tfhier.event_tables.rows import Row
 from tfhier.event_tables.verdict import Verdict
+from tfhier.files import data_folder
 from tfhier.taxonomy import Labelling, Taxonomy
 
 NAME = "events that people judged"
@@ -50,8 +53,8 @@ Said = dict[tuple[str, str], bool]
 def load(
     path: str | Path,
     *,
-    clip_seconds: float,
-    pretrained: str,
+    clip_seconds: float = 3.0,
+    pretrained: str = "",
     background: Literal["none", "gaps"] = "none",
     recordings: str = "",
     test_groups: Sequence[str] = (),
@@ -77,6 +80,11 @@ def load(
     """
     path = Path(path)
     lines = _read(path)
+    if not pretrained:
+        raise InputError(
+            "Verdicts are on the events of a model: name it with --set pretrained=FILE"
+            ".keras, or use tfhier train --from."
+        )
     promised = contract.read(Path(pretrained).expanduser())
     judged = list(_judged(path, lines, promised.taxonomy))
     where = Path(recordings).expanduser() if recordings else None
@@ -149,8 +157,8 @@ def prepare(folder: str | Path) -> Path:
 
 
 def default_folder() -> Path:
-    """Return where a table would be looked for: nowhere, it is always given."""
-    return Path("events-reviewed.csv")
+    """Return where a table is looked for: in `$TFHIER_DATA` or `~/tfhier-data`."""
+    return data_folder("events-reviewed.csv")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def run(
     Detector(tfhier.load(model), options)  # what is unfit is told before all else
     parts = Parts(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
-        parts.open(_request(model, options), model, fresh=fresh)
+        parts.open(_request(model, options), fresh=fresh)
+        parts.note_model(model)
         before = {file: parts.read(file) for file in files}
         missing = [file for file in files if before[file] is None]
         failed = {}

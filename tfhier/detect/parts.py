@@ -44,11 +44,10 @@ class Parts:
 
     folder: Path
 
-    def open(self, wanted: dict, model: Path, *, fresh: bool) -> None:
+    def open(self, wanted: dict, *, fresh: bool) -> None:
         """Make the folder, or go on in it.
 
         Args:
-            model: Path of the model, which may lie elsewhere than before.
             wanted: What decides the events, as JSON has it.
             fresh: bool. Whether what was heard before is deleted.
 
@@ -69,7 +68,6 @@ class Parts:
                     part.unlink()
         if fresh or not request.is_file():
             write_text(request, json.dumps(wanted, indent=2) + "\n")
-            self._note(model)
             return
         there = read_json(request)
         differing = [
@@ -82,9 +80,9 @@ class Parts:
                 f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
                 "over with --fresh, or keep both with another --output."
             )
-        self._note(model)
 
-    def _note(self, model: Path) -> None:
+    def note_model(self, model: Path) -> None:
+        """Keep where the model lies, which may be elsewhere than before."""
         write_json(self.folder / _MODEL, {"model": os.path.abspath(model)})
 
     def _holds_another(self) -> bool:

@@ -92,9 +92,11 @@
     at("mark").className = `mark ${event.verdict || ""}`;
     at("mark").textContent =
       event.verdict ? `${GLYPHS[event.verdict]} ${event.verdict}${other}` : "";
-    for (const [id, verdict] of [["accept", "accepted"], ["reject", "rejected"], ["unsure", "unsure"]]) {
-      at(id).classList.toggle("given", event.verdict === verdict);
-    }
+    const isNone = event.reviewed === "background";
+    at("accept").classList.toggle("given", event.verdict === "accepted");
+    at("reject").classList.toggle("given", event.verdict === "rejected" && !isNone);
+    at("none").classList.toggle("given", event.verdict === "rejected" && isNone);
+    at("unsure").classList.toggle("given", event.verdict === "unsure");
   }
 
   function count() {
