@@ -153,6 +153,11 @@ def test_what_cannot_be_trained_is_told(home, further, tmp_path, capsys):
     assert "Give recordings to train on" in told(home / "calls", "--from", table)
     assert "Name the folder of the result" in told(home / "calls")
     assert "are for --from" in told(home / "calls", "-o", "x", "--model", "y")
+    model = home / "first" / "first.tflite"
+    content = model.read_bytes()
+    model.write_bytes(content + b" ")
+    assert "is another model than the one that found" in told("--from", table)
+    model.write_bytes(content)
     copied = shutil.copy(table, tmp_path / "events-reviewed.csv")
     assert "is not noted beside it" in told("--from", copied)
     lone = shutil.copy(home / "first" / "first.tflite", tmp_path / "lone.tflite")

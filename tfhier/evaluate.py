@@ -225,10 +225,7 @@ def _results(
     scores = score(model, bundle, rows)
     kept = dict(before.thresholds) if before else {}
     if not choosing.size:
-        fitted = {
-            level: np.array(kept.get(level, np.full(size, thresholds.DEFAULT)))
-            for level, size in taxonomy.sizes.items()
-        }
+        fitted = thresholds.of(kept, taxonomy)
         test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
         return scores, fitted, {}, {"test": test}
     seen = score(model, bundle, choosing)

@@ -3,6 +3,7 @@
 A score at or above its label's threshold means that the tag is given.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,22 @@ def _best(scores: np.ndarray, positive: np.ndarray) -> float:
     best = np.flatnonzero(gap & (f1 >= f1[gap].max() - 1e-12))
     middle = best[(len(best) - 1) // 2]
     return float((scores[middle] + below[middle]) / 2)
+
+
+def of(kept: Mapping[str, Sequence[float]], taxonomy: Taxonomy) -> dict:
+    """Return a contract's thresholds as arrays; 0.5 on levels that it has none of.
+
+    Args:
+        kept: Dict of level -> thresholds (labels,).
+        taxonomy: Taxonomy of the levels.
+
+    Returns:
+        Dict of level -> float array (labels,).
+    """
+    return {
+        level: np.array(kept.get(level, [DEFAULT] * size), np.float64)
+        for level, size in taxonomy.sizes.items()
+    }
 
 
 def write(

@@ -275,6 +275,18 @@ def test_one_clear_error(tmp_path):
         verdicts.load(path, clip_seconds=2.0, pretrained=model(tmp_path))
 
 
+def test_background_is_none_of_the_labels_of_a_model_without_it(tmp_path):
+    tree = Taxonomy.parse("species,group\ngibbon,primate\nlangur,primate\nowl,bird\n")
+    clips = load(
+        tmp_path,
+        (10.0, "gibbon", "rejected", "background"),
+        (20.0, "owl", "accepted", "owl"),
+        facts={"taxonomy": tree},
+    )
+    at = int(np.flatnonzero(clips.spans[:, 0] < 15)[0])
+    assert clips.observed[at].all() and not clips.targets[at].any()
+
+
 def test_recordings_that_were_moved_are_found(tmp_path):
     judged = (10.0, "gibbon", "accepted", "gibbon")
     path = table(tmp_path, judged, (20.0, "owl", "rejected", ""), files=5)

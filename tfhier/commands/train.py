@@ -119,16 +119,24 @@ def _model(args: argparse.Namespace) -> Path:
     from tfhier.detect import parts
     from tfhier.event_tables import verdict
 
-    noted = args.model or parts.model_of(verdict.detected_path(args.verdicts))
+    if args.model:
+        return fine_tuning.trained_of(args.model)
+    noted = parts.model_of(verdict.detected_path(args.verdicts))
     if noted is None:
         raise InputError(
             f"Which model found the events of {args.verdicts} is not noted beside it. "
             "Say it: --model saved_models/NAME"
         )
-    model = fine_tuning.trained_of(noted)
-    if not args.model:
-        console.line("model", f"{model}, by what tfhier detect noted")
-    return model
+    place, digest = noted
+    trained = fine_tuning.trained_of(place)
+    if parts.digest_of(place) != digest:
+        raise InputError(
+            f"{place} is another model than the one that found the events of "
+            f"{args.verdicts}: it was exported again since. Detect and judge anew or, "
+            "if its training is the same, say --model saved_models/NAME"
+        )
+    console.line("model", f"{trained}, by what tfhier detect noted")
+    return trained
 
 
 def _beside(model: Path) -> Path:

@@ -1,7 +1,6 @@
 """Folders of recordings, heard by several processes and resumed after any stop."""
 
 import dataclasses
-import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -20,7 +19,7 @@ import tfhier
 from tfhier.contract import Contract
 from tfhier.detect.detector import Detector, hear
 from tfhier.detect.options import Options
-from tfhier.detect.parts import Parts
+from tfhier.detect.parts import Parts, digest_of
 from tfhier.errors import InputError
 from tfhier.event_tables import cells
 from tfhier.events import Heard
@@ -74,8 +73,7 @@ def run(
     Detector(tfhier.load(model), options)  # what is unfit is told before all else
     parts = Parts(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
-        parts.open(_request(model, options), fresh=fresh)
-        parts.note_model(model)
+        parts.open(_request(model, options), model, fresh=fresh)
         before = {file: parts.read(file) for file in files}
         missing = [file for file in files if before[file] is None]
         failed = {}
@@ -114,19 +112,7 @@ def frequencies(promised: Contract) -> tuple[float, float]:
 def _request(model: Path, options: Options) -> dict:
     """Return what decides the events of a recording."""
     settings = dataclasses.asdict(options)
-    return {"model": _digest(model), **settings, "ignored": list(options.ignored)}
-
-
-def _digest(model: Path) -> str:
-    """Return what tells a model, a file or a SavedModel, from others."""
-    within = sorted(each for each in model.rglob("*") if each.is_file())
-    digests = []
-    for each in within or [model]:
-        with each.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    if within:
-        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
-    return digests[0][:12]
+    return {"model": digest_of(model), **settings, "ignored": list(options.ignored)}
 
 
 def _hear_all(

@@ -1,7 +1,6 @@
 """What a job has heard so far: a folder beside its table, one file a recording.
 
-    events.csv.parts/job.json          what was asked for
-    events.csv.parts/model.json        where the model lay
+    events.csv.parts/job.json          what was asked for, and where the model lay
     events.csv.parts/3f0a...json       one recording and its events
 
 A recording's file is written when all of it was heard, whole or not at all, so that a
@@ -20,7 +19,7 @@ from tfhier.events import Event, Heard
 from tfhier.files import read_json, write_json, write_text
 
 _JOB = "job.json"
-_MODEL = "model.json"
+_PLACE = "model_path"  # in it: where the model lies decides nothing
 
 
 def folder_of(table: Path) -> Path:
@@ -28,10 +27,28 @@ def folder_of(table: Path) -> Path:
     return table.with_name(f"{table.name}.parts")
 
 
-def model_of(table: Path) -> Path | None:
-    """Return where the model that a table of events came from lay; None if unknown."""
-    place = folder_of(table) / _MODEL
-    return Path(read_json(place)["model"]) if place.is_file() else None
+def digest_of(model: Path) -> str:
+    """Return what tells a model, a file or a SavedModel, from others."""
+    within = sorted(each for each in model.rglob("*") if each.is_file())
+    digests = []
+    for each in within or [model]:
+        with each.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if within:
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+    return digests[0][:12]
+
+
+def model_of(table: Path) -> tuple[Path, str] | None:
+    """Return where the model that a table of events came from lay, and its digest.
+
+    None where that is not known.
+    """
+    place = folder_of(table) / _JOB
+    if not place.is_file():
+        return None
+    content = read_json(place)
+    return Path(content[_PLACE]), content["model"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +61,12 @@ class Parts:
 
     folder: Path
 
-    def open(self, wanted: dict, *, fresh: bool) -> None:
+    def open(self, wanted: dict, model: Path, *, fresh: bool) -> None:
         """Make the folder, or go on in it.
 
         Args:
             wanted: What decides the events, as JSON has it.
+            model: Path of the model, which may lie elsewhere than before.
             fresh: bool. Whether what was heard before is deleted.
 
         Raises:
@@ -66,24 +84,19 @@ class Parts:
             for part in self.folder.glob("*.json"):
                 if part != request:
                     part.unlink()
-        if fresh or not request.is_file():
-            write_text(request, json.dumps(wanted, indent=2) + "\n")
-            return
-        there = read_json(request)
-        differing = [
-            f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
-            for name in sorted(there.keys() | wanted.keys())
-            if there.get(name) != wanted.get(name)
-        ]
-        if differing:
-            raise InputError(
-                f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
-                "over with --fresh, or keep both with another --output."
-            )
-
-    def note_model(self, model: Path) -> None:
-        """Keep where the model lies, which may be elsewhere than before."""
-        write_json(self.folder / _MODEL, {"model": os.path.abspath(model)})
+        if not fresh and request.is_file():
+            there = read_json(request)
+            differing = [
+                f"{name} {there.get(name)!r} -> {wanted.get(name)!r}"
+                for name in sorted((there.keys() | wanted.keys()) - {_PLACE})
+                if there.get(name) != wanted.get(name)
+            ]
+            if differing:
+                raise InputError(
+                    f"{self.folder} was begun otherwise: {'; '.join(differing)}. Start "
+                    "over with --fresh, or keep both with another --output."
+                )
+        write_json(request, {**wanted, _PLACE: os.path.abspath(model)})
 
     def _holds_another(self) -> bool:
         # A kill may have left the request under its temporary name.

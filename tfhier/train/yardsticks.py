@@ -115,10 +115,7 @@ def _before(job: Job, parts: np.ndarray) -> dict[str, dict]:
     test = np.flatnonzero(parts == "test")
     scores = evaluate.score(saved.load(job.pretrained, taxonomy), job.bundle, test)
     kept = contract.read(job.pretrained).thresholds
-    fitted = {
-        level: np.array(kept.get(level, np.full(size, thresholds.DEFAULT)))
-        for level, size in taxonomy.sizes.items()
-    }
+    fitted = thresholds.of(kept, taxonomy)
     figures = evaluate.evaluate_levels(
         scores, job.bundle.labellings, test, taxonomy, fitted
     )

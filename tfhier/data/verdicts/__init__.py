@@ -31,12 +31,20 @@ from tfhier import contract, recorder_names
 from tfhier.contract import Contract
 from tfhier.data.clips import Clips
 from tfhier.data.folder import division, selections, windows
+from tfhier.data.verdicts.said import (
+    Said,
+    beside,
+    complete,
+    is_possible,
+    labellings,
+    of_verdict,
+    there,
+)
 from tfhier.errors import InputError
 from tfhier.event_tables import csv_table, places, verdict
 from tfhier.event_tables.rows import Row
-from tfhier.event_tables.verdict import Verdict
 from tfhier.files import data_folder
-from tfhier.taxonomy import Labelling, Taxonomy
+from tfhier.taxonomy import Taxonomy
 
 NAME = "events that people judged"
 EMBEDDED_NAME = ""
@@ -45,9 +53,6 @@ SETTINGS = ("clip_seconds", "pretrained", "background", "recordings", "test_grou
 
 MIN_RECORDINGS = 5  # of which one can be set aside for the test and one to choose by
 BLOCK_SECONDS = 600.0  # that stay together where there are fewer
-
-# (level, label) -> whether it is there; what is not in it is not known.
-Said = dict[tuple[str, str], bool]
 
 
 def load(
@@ -100,19 +105,16 @@ def load(
         selections.Row(
             where=f"{path}: {clip.file} at {clip.span[0]:.1f} s",
             file=clip.file,
-            labels=tuple(
-                sorted({name for (_, name), is_so in clip.said.items() if is_so})
-            ),
+            labels=(),  # they are known on all levels, see below
             span=clip.span,
         )
         for clip in clips
     ]
     rows = division.hold_out(path, rows, [clip.site for clip in clips], test_groups)
     said = [clip.said for clip in clips]
-    labellings = promised.taxonomy.close(_labellings(said, promised.taxonomy))
+    known = promised.taxonomy.close(labellings(said, promised.taxonomy))
     targets, observed = (
-        np.concatenate([pair[at] for pair in labellings.values()], axis=1)
-        for at in (0, 1)
+        np.concatenate([pair[at] for pair in known.values()], axis=1) for at in (0, 1)
     )
     root = path.parent
     groups, grouped = _groups(rows, root)
@@ -132,9 +134,9 @@ def load(
         keys=np.array(
             [f"{row.file.as_posix()}#{row.span[0]:.3f}" for row in rows], np.str_
         ),
-        targets=labellings[fine][0],
-        observed=labellings[fine][1],
-        upper={level: own for level, own in labellings.items() if level != fine},
+        targets=known[fine][0],
+        observed=known[fine][1],
+        upper={level: own for level, own in known.items() if level != fine},
         parts=parts,
         paths=tuple(row.file for row in rows),
         max_seconds=clip_seconds,
@@ -199,8 +201,8 @@ def _judged(
                 f"{path}: {row.level} '{row.label}' is no label of the model. Give the "
                 "model that found these events: --model"
             )
-        said = _said(row, given, taxonomy)
-        if not _is_possible(said, taxonomy):
+        said = of_verdict(row, given, taxonomy)
+        if not is_possible(said, taxonomy):
             raise InputError(
                 f"{path}: the event of {row.file} at {row.start:g} s is "
                 f"{given.verdict} as '{row.label}', but was heard as '{given.label}': "
@@ -234,18 +236,6 @@ def _read(path: Path) -> list[tuple[Row, dict[str, str]]]:
             f"{path} holds no verdict{hint}. Judge events first: tfhier review {path}"
         )
     return lines
-
-
-def _said(row: Row, given: Verdict, taxonomy: Taxonomy) -> Said:
-    """Return what a verdict says of labels."""
-    said: Said = {}
-    if given.verdict != "unsure":
-        said[row.level, row.label] = given.verdict == "accepted"
-    for level in taxonomy.levels:
-        if given.label in taxonomy.labels_of(level):
-            said.setdefault((level, given.label), True)
-            break  # the finest level: those above follow
-    return said
 
 
 def _find(
@@ -282,7 +272,7 @@ def _cut(
         by_file[event.row.file].append(event)
     clips, num_open = [], 0
     for name, events in by_file.items():
-        heard = [_above(event, promised.taxonomy) for event in events]
+        heard = [there(event.said, promised.taxonomy) for event in events]
         starts, ends = np.array([(e.row.start, e.row.end) for e in events]).T
         found: dict[tuple[float, float], Said] = defaultdict(dict)
         for event in events:
@@ -291,16 +281,16 @@ def _cut(
                 inside = np.flatnonzero((starts < span[1]) & (ends > span[0]))
                 near = set().union(*(heard[other] for other in inside))
                 span = round(span[0], 3), round(span[1], 3)
-                found[span].update(_held(event.said, near))
+                found[span].update(beside(event.said, near))
         for span, said in sorted(found.items()):
-            if not _is_possible(said, promised.taxonomy):
+            if not is_possible(said, promised.taxonomy):
                 # Events that were judged apart and contradict each other together.
                 said = {place: True for place, is_so in said.items() if is_so}
-            complete = _with_exclusions(said, promised)
-            if complete is None:
+            known = complete(said, promised)
+            if known is None:
                 num_open += 1
             else:
-                clips.append(_Clip(files[name], _site(name), span, complete))
+                clips.append(_Clip(files[name], _site(name), span, known))
     accepted = sum(any(event.said.values()) for event in judged)
     notes = [
         f"{len(judged)} verdicts, {accepted} of a label that is there, make "
@@ -350,82 +340,6 @@ def _between(
     return [_Clip(row.file, _site(names[row.file]), row.span, said) for row in rows], [
         note
     ]
-
-
-def _above(event: _Event, taxonomy: Taxonomy) -> set[tuple[str, str]]:
-    """Return what is there with an event: its labels and those above them."""
-    found = set()
-    for (level, label), is_so in event.said.items():
-        if is_so:
-            for upper, names in taxonomy.lineage(level, label).items():
-                found |= {(upper, name) for name in names.split("|") if name}
-    return found
-
-
-def _held(said: Said, near: set[tuple[str, str]]) -> Said:
-    """Return what holds for a window too, in which other events are heard."""
-    is_alone = all(name == windows.BACKGROUND for _, name in near)
-    return {
-        place: is_so
-        for place, is_so in said.items()
-        if (is_so or place not in near)
-        and (is_alone or not (is_so and place[1] == windows.BACKGROUND))
-    }
-
-
-def _with_exclusions(said: Said, promised: Contract) -> Said | None:
-    """Return also what cannot be beside what is there; None where nothing is known.
-
-    A model whose labels exclude each other needs all of them known.
-    """
-    taxonomy = promised.taxonomy
-    leaves = taxonomy.labels_of(taxonomy.fine)
-    there = {label for (level, label), is_so in said.items() if is_so}
-    complete = dict(said)
-    own = there & set(leaves)
-    others: set[str] = set()
-    if own == {windows.BACKGROUND} or (promised.softmax and len(own) == 1):
-        others = set(leaves) - own
-    elif there and windows.BACKGROUND in leaves:
-        others = {windows.BACKGROUND}
-    for label in others:
-        complete.setdefault((taxonomy.fine, label), False)
-    if promised.softmax and (
-        len(own) != 1 or any((taxonomy.fine, leaf) not in complete for leaf in leaves)
-    ):
-        return None
-    return complete or None
-
-
-def _is_possible(said: Said, taxonomy: Taxonomy) -> bool:
-    """Return whether no label would have to be there and not."""
-    try:
-        taxonomy.close(_labellings([said], taxonomy))
-    except InputError:
-        return False
-    return True
-
-
-def _labellings(said: Sequence[Said], taxonomy: Taxonomy) -> dict[str, Labelling]:
-    """Return what is said of clips as level -> (targets, observed)."""
-    found = {
-        level: (
-            np.zeros((len(said), size), np.float32),
-            np.zeros((len(said), size), bool),
-        )
-        for level, size in taxonomy.sizes.items()
-    }
-    for at, own in enumerate(said):
-        for (level, label), is_so in own.items():
-            column = taxonomy.labels_of(level).index(label)
-            targets, observed = found[level]
-            targets[at, column], observed[at, column] = is_so, True
-    return found
-
-
-def _heard(said: Said) -> tuple[str, ...]:
-    """Return the labels that are there, in alphabetical order."""
-    return tuple(sorted({label for (_, label), is_so in said.items() if is_so}))
 
 
 def _site(name: str) -> str:
