@@ -24,10 +24,7 @@ import numpy as np
 
 from tfhier.errors import InputError
 from tfhier.events import Event
-from tfhier.taxonomy import Taxonomy
-
-# Labels of what is heard where nothing is: no events.
-BACKGROUND = ("background",)
+from tfhier.taxonomy import BACKGROUND, Taxonomy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +51,7 @@ class Rules:
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
     max_seconds: float = 300.0  # above most calls, and a listener may wait so long
-    ignored: tuple[str, ...] = BACKGROUND
+    ignored: tuple[str, ...] = (BACKGROUND,)
 
     def __post_init__(self):
         if not 0 < self.release <= 1:

@@ -8,7 +8,8 @@ import numpy as np
 from tfhier import thresholds
 from tfhier.contract import Contract
 from tfhier.errors import InputError, close_names
-from tfhier.event_finder import BACKGROUND, Rules
+from tfhier.event_finder import Rules
+from tfhier.taxonomy import BACKGROUND
 from tfhier.windows import COMBINATIONS, Windowing
 
 # Of a model that does not say how its windows follow each other.
@@ -51,7 +52,7 @@ class Options:
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
     max_seconds: float = 300.0
-    ignored: tuple[str, ...] = BACKGROUND
+    ignored: tuple[str, ...] = (BACKGROUND,)
 
     def __post_init__(self):
         if not 0 <= self.window_seconds < math.inf:
@@ -120,7 +121,7 @@ class Options:
         """
         tree = promised.taxonomy
         labels = {label for level in tree.levels for label in tree.labels_of(level)}
-        if unknown := sorted({*self.ignored} - {*BACKGROUND} - labels):
+        if unknown := sorted({*self.ignored} - {BACKGROUND} - labels):
             raise InputError(
                 f"The model has no label '{unknown[0]}' that could be ignored."
                 f"{close_names(unknown[0], labels)}"
