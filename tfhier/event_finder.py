@@ -17,7 +17,7 @@ can change it.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,6 @@ class Rules:
     """When scores over time are an event.
 
     Args:
-        thresholds: dict of level -> floats (labels,). At or above it an event is sure.
         release: float in (0, 1]. Share of the threshold down to which it goes on.
         smooth_slots: odd int > 0. Slots that a running median is taken over first.
         gap_seconds: float >= 0. Longest pause inside an event.
@@ -45,7 +44,6 @@ class Rules:
         InputError: A number lies outside these ranges.
     """
 
-    thresholds: Mapping[str, np.ndarray]
     release: float = 0.8
     smooth_slots: int = 1
     gap_seconds: float = 0.0
@@ -120,12 +118,21 @@ class EventFinder:
 
     Args:
         taxonomy: Taxonomy of the scores.
+        thresholds: dict of level -> floats (labels,). At or above it an event is sure.
         rules: Rules; its `smooth_slots` is not applied here, see `smooth`.
         hop: int > 0. Samples of a slot.
         sample_rate: int > 0. In Hz.
     """
 
-    def __init__(self, taxonomy: Taxonomy, rules: Rules, *, hop: int, sample_rate: int):
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        thresholds: Mapping[str, Sequence[float]],
+        rules: Rules,
+        *,
+        hop: int,
+        sample_rate: int,
+    ):
         self._hop, self._rate = hop, sample_rate
         self._rules = rules
         self._taxonomy = taxonomy
@@ -133,7 +140,7 @@ class EventFinder:
         self._names = [(each, n) for each in levels for n in taxonomy.labels_of(each)]
         self._above = _ancestry(taxonomy)
         self._is_upper = self._above.any(axis=1)
-        on = np.concatenate([np.asarray(rules.thresholds[each]) for each in levels])
+        on = np.concatenate([np.asarray(thresholds[each]) for each in levels])
         ignored = [label in rules.ignored for _, label in self._names]
         self._on = np.where(ignored, np.inf, on)
         self._off = rules.release * self._on
