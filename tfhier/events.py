@@ -30,6 +30,10 @@ class Event:
     score: float
     labels: dict[str, str] = field(default_factory=dict)
 
+    def label_on(self, level: str) -> str:
+        """Return its label on a level, "" where it is open."""
+        return self.label if level == self.level else self.labels.get(level, "")
+
     @property
     def remark(self) -> str:
         """What is not known of it, for people: "species uncertain"; "" for nothing."""
