@@ -229,7 +229,7 @@ class EventFinder:
                 found.append(event)
                 self._below.append(run)
         self._forget()
-        return sorted(found, key=lambda each: (each.start, each.end, each.label))
+        return sorted(found, key=lambda each: each.order)
 
     def _is_open_below(self, run: _Run) -> bool:
         """Whether a label below a run's may still become an event beside it."""

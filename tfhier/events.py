@@ -35,6 +35,11 @@ class Event:
         return self.label if level == self.level else self.labels.get(level, "")
 
     @property
+    def order(self) -> tuple[float, float, str, str]:
+        """What the events of a recording are sorted by."""
+        return self.start, self.end, self.level, self.label
+
+    @property
     def remark(self) -> str:
         """What is not known of it, for people: "species uncertain"; "" for nothing."""
         open_levels = [level for level, label in self.labels.items() if not label]
@@ -49,7 +54,7 @@ class Heard:
         file: Path of the recording, as it was found.
         seconds: float. Its length.
         sample_rate: int. Its own, in Hz; nothing above half of it is in it.
-        events: Tuple of Event, by start, then end, then label.
+        events: Tuple of Event, sorted by their `order`.
     """
 
     file: Path

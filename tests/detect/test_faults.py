@@ -15,7 +15,7 @@ import soundfile
 import tfhier
 from tests.detect.made import OPTIONS, ROOT, command, files, record
 from tfhier import __main__ as command_line
-from tfhier import event_tables
+from tfhier import contract, event_tables
 from tfhier.detect import job
 from tfhier.errors import InputError
 from tfhier.events import Heard
@@ -193,9 +193,7 @@ def test_a_job_that_is_killed_goes_on_and_ends_alike(
     killed(words, after)
     assert command_line.main(words) == 0
     expected = tmp_path / "expected.csv"
-    event_tables.write(
-        expected, heard, levels=("zebra", "animal"), frequencies=(50.0, 4_000.0)
-    )
+    event_tables.write(expected, heard, contract.read(model))
     assert output.read_bytes() == expected.read_bytes()
     assert not [path for path in tmp_path.rglob(".*") if path.suffix == ".json"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.event_tables.made import FREQUENCIES, HOSTILE, LEVELS, NIGHT, heard, sure
+from tests.event_tables.made import HOSTILE, NIGHT, heard, promised, sure
 from tfhier import event_tables
 from tfhier.event_tables import effort
 
@@ -33,9 +33,7 @@ def rows(path: Path) -> list[dict]:
 @pytest.mark.parametrize("name", [*HOSTILE, "\udce9", "=1+1_20230102_030405"])
 def test_it_is_joined_with_the_events_by_what_both_say(tmp_path, name):
     night = [heard(f"{name}.wav", sure(1, 2), sure(3, 4), seconds=3.6)]
-    event_tables.write(
-        tmp_path / "events.csv", night, levels=LEVELS, frequencies=FREQUENCIES
-    )
+    event_tables.write(tmp_path / "events.csv", night, promised())
     effort.write(tmp_path / "heard.csv", night)
     events = rows(tmp_path / "events.csv")
     (line,) = rows(tmp_path / "heard.csv")

@@ -258,14 +258,7 @@ def _files(args: argparse.Namespace, wanted) -> int:
         num_workers=num_workers,
         fresh=args.fresh,
     )
-    promised = contract.read(model)
-    event_tables.write(
-        args.output,
-        outcome.heard,
-        levels=promised.taxonomy.levels,
-        frequencies=job.frequencies(promised),
-        format=form,
-    )
+    event_tables.write(args.output, outcome.heard, contract.read(model), format=form)
     effort.write(args.output.with_name(_HEARD), outcome.heard)
     job.write_failed(args.output.with_name(_FAILED), outcome.failed)
     _show(args, outcome)

@@ -82,10 +82,7 @@ def hear(detector: Detector, file: Path) -> Heard:
     """
     with Recording(file) as recording:
         blocks = recording.blocks(sample_rate=detector.sample_rate)
-        events = sorted(
-            detector.events(blocks),
-            key=lambda each: (each.start, each.end, each.level, each.label),
-        )
+        events = sorted(detector.events(blocks), key=lambda each: each.order)
         return Heard(
             file=file,
             seconds=recording.seconds,

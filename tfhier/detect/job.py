@@ -17,7 +17,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 import tfhier
-from tfhier.contract import Contract
 from tfhier.detect.detector import Detector, hear
 from tfhier.detect.options import Options
 from tfhier.detect.parts import Parts
@@ -102,13 +101,6 @@ def write_failed(path: Path, failed: Mapping[Path, str]) -> None:
         for row in [("file", "reason"), *rows]
     ]
     write_text(path, "".join(lines))
-
-
-def frequencies(promised: Contract) -> tuple[float, float]:
-    """Return the lowest and highest frequency that a model hears, in Hz."""
-    highest = promised.sample_rate / 2
-    low, high = (promised.frontend.get(name) for name in ("min_hertz", "max_hertz"))
-    return float(low or 0.0), float(min(high or highest, highest))
 
 
 def _request(model: Path, options: Options) -> dict:

@@ -24,7 +24,7 @@ def write(path: Path, heard: Sequence[Heard]) -> None:
 
 
 def _cells(heard: Heard) -> list[str]:
-    site, date_time = began(heard)
+    site, date_time = began(str(heard.file))
     return [
         quotable(str(heard.file)),
         quotable(site),
