@@ -20,9 +20,19 @@ def test_a_line_a_recording_also_without_events(tmp_path):
     )
 
 
-def test_without_recordings_it_has_its_header(tmp_path):
+def test_without_recordings_they_have_their_headers(tmp_path):
     effort.write(tmp_path / "heard.csv", [])
     assert (tmp_path / "heard.csv").read_text().count("\n") == 1
+    effort.write_failed(tmp_path / "failed.csv", {})
+    assert (tmp_path / "failed.csv").read_text() == "file,reason\n"
+
+
+def test_a_line_a_recording_that_failed(tmp_path):
+    failed = {Path("n/a.wav"): "n/a.wav: is empty, 0 bytes.", Path("=\udce9.wav"): "?"}
+    effort.write_failed(tmp_path / "failed.csv", failed)
+    assert (tmp_path / "failed.csv").read_text() == (
+        'file,reason\nn/a.wav,"n/a.wav: is empty, 0 bytes."\n\'=\\udce9.wav,?\n'
+    )
 
 
 def rows(path: Path) -> list[dict]:

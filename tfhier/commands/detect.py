@@ -15,8 +15,6 @@ from tfhier.errors import InputError
 HELP = "find events in long recordings, or in a stream"
 # Some recordings could not be heard; the others' events are there.
 SOME_FAILED = 3
-# Beside the table of events.
-_HEARD, _FAILED = "heard.csv", "failed.csv"
 _ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
 
 
@@ -233,14 +231,14 @@ def _num_workers(args: argparse.Namespace) -> int:
 
 def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import contract, event_tables, model_paths, predict
-    from tfhier.detect import job, parts
+    from tfhier.detect import job, journal
     from tfhier.event_tables import effort
 
     num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
         raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
-    if args.output.name.lower() in (_HEARD, _FAILED):
+    if args.output.name.lower() in (effort.HEARD, effort.FAILED):
         raise InputError(
             f"{args.output} is where the recordings are listed that were heard or "
             "failed. Call the table of events otherwise: events.csv"
@@ -253,19 +251,21 @@ def _files(args: argparse.Namespace, wanted) -> int:
     outcome = job.run(
         model,
         files,
-        parts.folder_of(args.output),
+        journal.folder_of(args.output),
         wanted,
         num_workers=num_workers,
         fresh=args.fresh,
     )
     event_tables.write(args.output, outcome.heard, contract.read(model), format=form)
-    effort.write(args.output.with_name(_HEARD), outcome.heard)
-    job.write_failed(args.output.with_name(_FAILED), outcome.failed)
+    effort.write(args.output.with_name(effort.HEARD), outcome.heard)
+    effort.write_failed(args.output.with_name(effort.FAILED), outcome.failed)
     _show(args, outcome)
     return SOME_FAILED if outcome.failed else 0
 
 
 def _show(args: argparse.Namespace, outcome) -> None:
+    from tfhier.event_tables import effort
+
     hours = sum(each.seconds for each in outcome.heard) / 3600
     counts: dict[str, int] = {}
     for each in outcome.heard:
@@ -275,7 +275,7 @@ def _show(args: argparse.Namespace, outcome) -> None:
     console.line(
         "heard",
         f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see "
-        f"{args.output.with_name(_HEARD)}",
+        f"{args.output.with_name(effort.HEARD)}",
     )
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
@@ -283,7 +283,8 @@ def _show(args: argparse.Namespace, outcome) -> None:
     if outcome.failed:
         console.line(
             "failed",
-            f"{len(outcome.failed)} recordings, see {args.output.with_name(_FAILED)}",
+            f"{len(outcome.failed)} recordings, see "
+            f"{args.output.with_name(effort.FAILED)}",
         )
 
 

@@ -116,10 +116,10 @@ def _model(args: argparse.Namespace) -> Path:
         InputError: It is not known, or not there.
     """
     from tfhier import fine_tuning
-    from tfhier.detect import parts
+    from tfhier.detect import journal
     from tfhier.event_tables import verdict
 
-    noted = args.model or parts.model_of(verdict.detected_path(args.verdicts))
+    noted = args.model or journal.model_of(verdict.detected_path(args.verdicts))
     if noted is None:
         raise InputError(
             f"Which model found the events of {args.verdicts} is not noted beside it. "

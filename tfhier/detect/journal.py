@@ -24,7 +24,7 @@ _MODEL = "model.json"
 
 
 def folder_of(table: Path) -> Path:
-    """Return where the parts of a table of events lie."""
+    """Return where the journal of a table of events lies."""
     return table.with_name(f"{table.name}.parts")
 
 
@@ -35,7 +35,7 @@ def model_of(table: Path) -> Path | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Journal:
     """The folder of a job.
 
     Args:
