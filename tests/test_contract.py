@@ -264,3 +264,18 @@ def test_a_cut_file_is_refused(path, share):
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(InputError, match="copy or download it again"):
         contract.read(path)
+
+
+@pytest.mark.parametrize(
+    ("band", "expected"),
+    [
+        ({}, (0.0, 8_000.0)),
+        ({"min_hertz": 50.0, "max_hertz": 7_000.0}, (50.0, 7_000.0)),
+        ({"min_hertz": 50.0, "max_hertz": 14_000.0}, (50.0, 8_000.0)),
+        ({"min_hertz": None, "max_hertz": None}, (0.0, 8_000.0)),
+    ],
+)
+def test_the_frequencies_are_the_front_ends_and_the_sample_rates(band, expected):
+    frontend = {"center": True, "num_fft": 512, "window_length": 512, **band}
+    found = own_contract(frontend=frontend)
+    assert found.frequencies == expected

@@ -19,14 +19,14 @@ LABELS = [(level, label) for level in TREE.levels for label in TREE.labels_of(le
 HOP, RATE = 4_000, 8_000  # slots of half a second
 
 
-def rules(value: float = 0.5, **changes) -> Rules:
-    thresholds = {level: np.full(size, value) for level, size in TREE.sizes.items()}
-    return Rules(thresholds=thresholds, **changes)
+def finder_by(rules: Rules, threshold: float = 0.5) -> EventFinder:
+    thresholds = {level: (threshold,) * size for level, size in TREE.sizes.items()}
+    return EventFinder(TREE, thresholds, rules, hop=HOP, sample_rate=RATE)
 
 
-def found(scores: np.ndarray, wanted: Rules, num_samples: int | None = None):
+def found(scores: np.ndarray, rules: Rules, num_samples: int | None = None, **more):
     """Events in the order in which they are told."""
-    finder = EventFinder(TREE, wanted, hop=HOP, sample_rate=RATE)
+    finder = finder_by(rules, **more)
     told = [event for row in scores for event in finder.push(row)]
     return told + finder.finish(
         len(scores) * HOP if num_samples is None else num_samples
@@ -56,7 +56,7 @@ def runs(on: np.ndarray, gap: int) -> list[tuple[int, int]]:
     return [(int(each[0]), int(each[-1])) for each in pieces]
 
 
-def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
+def by_definition(scores: np.ndarray, wanted: Rules, on: float) -> set[tuple]:
     """Events by the module's text, all scores at hand."""
     most = int(wanted.max_seconds * RATE / HOP) or len(scores) + 1
     gap = min(int(wanted.gap_seconds * RATE / HOP + 1e-6), most - 1)
@@ -65,7 +65,6 @@ def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
         if label in wanted.ignored:
             continue
         place = TREE.labels_of(level).index(label)
-        on = wanted.thresholds[level][place]
         pieces = [
             (begin, first, min(first + most - 1, last), last)
             for begin, last in runs(scores[:, column] >= wanted.release * on, gap)
@@ -100,8 +99,7 @@ def by_definition(scores: np.ndarray, wanted: Rules) -> set[tuple]:
 def test_events_are_those_of_the_definition(
     gap_seconds, min_seconds, max_seconds, release, rng
 ):
-    wanted = rules(
-        0.7,
+    wanted = Rules(
         gap_seconds=gap_seconds,
         min_seconds=min_seconds,
         max_seconds=max_seconds,
@@ -113,29 +111,29 @@ def test_events_are_those_of_the_definition(
         noise = rng.normal(size=(length + 8, len(LABELS)))
         waves = sum(noise[shift : shift + length] for shift in range(4)) / 2
         scores = 1 / (1 + np.exp(-waves - 0.5))
-        events = found(scores, wanted)
+        events = found(scores, wanted, threshold=0.7)
         assert {
             (e.start, e.end, e.level, e.label, e.score) for e in events
-        } == by_definition(scores, wanted)
+        } == by_definition(scores, wanted, 0.7)
         number += len(events)
     assert number > 10
 
 
 def test_an_event_goes_on_down_to_its_release_and_needs_its_threshold():
     spans = [(2, 4, 0.45), (4, 5, 0.8), (5, 7, 0.41), (9, 12, 0.45)]
-    events = found(scores_of(20, a=spans), rules(release=0.8))
+    events = found(scores_of(20, a=spans), Rules(release=0.8))
     assert told(events) == [(1.0, 3.5, "a", 0.8)]
-    events = found(scores_of(20, a=spans), rules(release=1.0))
+    events = found(scores_of(20, a=spans), Rules(release=1.0))
     assert told(events) == [(2.0, 2.5, "a", 0.8)]
 
 
 def test_a_pause_no_longer_than_the_gap_does_not_end_it():
     scores = scores_of(20, a=[(2, 4, 0.9), (6, 7, 0.6), (10, 11, 0.7)])
-    assert told(found(scores, rules(gap_seconds=1.0))) == [
+    assert told(found(scores, Rules(gap_seconds=1.0))) == [
         (1.0, 3.5, "a", 0.9),
         (5.0, 5.5, "a", 0.7),
     ]
-    assert told(found(scores, rules(gap_seconds=0.9))) == [
+    assert told(found(scores, Rules(gap_seconds=0.9))) == [
         (1.0, 2.0, "a", 0.9),
         (3.0, 3.5, "a", 0.6),
         (5.0, 5.5, "a", 0.7),
@@ -153,11 +151,11 @@ def test_pieces_joined_are_the_uncut_event(max_seconds, gap_seconds, rng):
     species = TREE.labels_of("species")
     whole = {label: [] for label in species}
     joined = {label: [] for label in species}
-    for event in found(scores, rules(**plain, max_seconds=0.0)):
+    for event in found(scores, Rules(**plain, max_seconds=0.0)):
         if event.level == "species":
             whole[event.label].append((event.start, event.end, event.score))
     num_pieces = 0
-    for event in found(scores, rules(**plain, max_seconds=max_seconds)):
+    for event in found(scores, Rules(**plain, max_seconds=max_seconds)):
         if event.level != "species":
             continue
         num_pieces += 1
@@ -173,9 +171,7 @@ def test_pieces_joined_are_the_uncut_event(max_seconds, gap_seconds, rng):
 
 
 def test_a_sound_without_end_is_told_in_pieces():
-    finder = EventFinder(
-        TREE, rules(gap_seconds=0.5, max_seconds=2.0), hop=HOP, sample_rate=RATE
-    )
+    finder = finder_by(Rules(gap_seconds=0.5, max_seconds=2.0))
     scores = scores_of(30, a=[(3, 30, 0.9)], x=[(3, 30, 0.9)], p=[(2, 30, 0.9)])
     scores[5, LABELS.index(("species", "a"))] = 0.95
     when = [
@@ -193,7 +189,7 @@ def test_a_sound_without_end_is_told_in_pieces():
 
 def test_what_may_become_an_event_holds_nothing_back_for_ever():
     """A species that stays below its threshold, and never ends."""
-    finder = EventFinder(TREE, rules(max_seconds=2.0), hop=HOP, sample_rate=RATE)
+    finder = finder_by(Rules(max_seconds=2.0))
     scores = scores_of(40, a=[(1, 40, 0.45)], p=[(3, 5, 0.8), (20, 40, 0.8)])
     when = [
         (slot, event.start, event.end, event.label)
@@ -206,7 +202,7 @@ def test_what_may_become_an_event_holds_nothing_back_for_ever():
 
 def test_pieces_before_the_first_sure_one_are_left_out():
     scores = scores_of(14, a=[(1, 6, 0.45), (6, 7, 0.8), (7, 12, 0.42)])
-    events = found(scores, rules(max_seconds=2.0, min_seconds=1.9))
+    events = found(scores, Rules(max_seconds=2.0, min_seconds=1.9))
     assert told(events) == [
         (2.5, 4.5, "a", 0.8),
         (4.5, 6.0, "a", 0.42),  # the rest of a long event may be short
@@ -221,7 +217,7 @@ def test_the_finer_level_counts_where_it_is_sure():
         p=[(0, 6, 0.7), (9, 17, 0.95), (20, 23, 0.6)],
         b=[(11, 13, 0.9)],
     )
-    events = found(scores, rules())
+    events = found(scores, Rules())
     assert told(sorted(events, key=lambda each: each.start)) == [
         (0.0, 3.0, "p", 0.7),  # the species is a third of it
         (1.0, 2.0, "a", 0.9),  # and half of its genus
@@ -239,18 +235,18 @@ def test_the_finer_level_counts_where_it_is_sure():
 
 def test_labels_of_nothing_are_no_events():
     scores = scores_of(9, background=[(0, 9, 0.99)])
-    assert found(scores, rules()) == []
-    assert [e.label for e in found(scores, rules(ignored=()))] == ["background"]
+    assert found(scores, Rules()) == []
+    assert [e.label for e in found(scores, Rules(ignored=()))] == ["background"]
 
 
 def test_an_event_at_the_end_ends_with_the_sound():
     scores = scores_of(5, a=[(3, 5, 0.9)])
-    (event,) = found(scores, rules(), num_samples=4 * HOP + 1_000)
+    (event,) = found(scores, Rules(), num_samples=4 * HOP + 1_000)
     assert (event.start, event.end) == (1.5, (4 * HOP + 1_000) / RATE)
 
 
 def test_an_event_is_told_when_nothing_can_change_it():
-    finder = EventFinder(TREE, rules(gap_seconds=0.5), hop=HOP, sample_rate=RATE)
+    finder = finder_by(Rules(gap_seconds=0.5))
     scores = scores_of(20, a=[(2, 4, 0.9)], p=[(1, 9, 0.8)], d=[(3, 15, 0.6)])
     when = {
         event.label: slot
@@ -263,7 +259,7 @@ def test_an_event_is_told_when_nothing_can_change_it():
 def test_ends_of_runs_that_are_not_sure_hold_nothing_back():
     """A species that stays below its threshold decides nothing on its family."""
     scores = scores_of(12, a=[(2, 9, 0.45)], p=[(1, 5, 0.8)])
-    assert told(found(scores, rules())) == [(0.5, 2.5, "p", 0.8)]
+    assert told(found(scores, Rules())) == [(0.5, 2.5, "p", 0.8)]
 
 
 @pytest.mark.parametrize("num_slots", [1, 3, 7])
@@ -297,4 +293,4 @@ def test_running_medians_are_over_what_there_is(num_slots, length, rng):
 )
 def test_rules_of_no_sense_are_refused(changes, match):
     with pytest.raises(InputError, match=match):
-        rules(**changes)
+        Rules(**changes)

@@ -18,7 +18,8 @@ FLOORS = {
             "audio sound_files containers spliced recordings mixing mel taxonomy "
             "taxonomy_table metrics thresholds experiment catalogue contract members "
             "golden model_paths network_digest errors files console plots events "
-            "event_finder event_tables recorder_names windows recipes fine_tuning",
+            "event_finder event_metrics event_tables recorder_names windows recipes "
+            "fine_tuning",
             "data graph_audio layers frontends augment losses",
             "backbones heads tagger saved engines",
             "train pretrained runtime detect predict evaluate clip_table machine "

@@ -126,6 +126,13 @@ class Contract:
         return "each the probability that its label is heard, whatever else is"
 
     @property
+    def frequencies(self) -> tuple[float, float]:
+        """Lowest and highest frequency that it hears, in Hz."""
+        highest = self.sample_rate / 2
+        low, high = (self.frontend.get(name) for name in ("min_hertz", "max_hertz"))
+        return float(low or 0.0), float(min(high or highest, highest))
+
+    @property
     def usual_seconds(self) -> float:
         """Length of sound that it mostly hears at a time; a second if unknown."""
         seconds = self.window_seconds or self.clip_seconds or _SECONDS

@@ -17,17 +17,14 @@ can change it.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfhier.errors import InputError
 from tfhier.events import Event
-from tfhier.taxonomy import Taxonomy
-
-# Labels of what is heard where nothing is: no events.
-BACKGROUND = ("background",)
+from tfhier.taxonomy import BACKGROUND, Taxonomy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,6 @@ class Rules:
     """When scores over time are an event.
 
     Args:
-        thresholds: dict of level -> floats (labels,). At or above it an event is sure.
         release: float in (0, 1]. Share of the threshold down to which it goes on.
         smooth_slots: odd int > 0. Slots that a running median is taken over first.
         gap_seconds: float >= 0. Longest pause inside an event.
@@ -48,13 +44,12 @@ class Rules:
         InputError: A number lies outside these ranges.
     """
 
-    thresholds: Mapping[str, np.ndarray]
     release: float = 0.8
     smooth_slots: int = 1
     gap_seconds: float = 0.0
     min_seconds: float = 0.0
     max_seconds: float = 300.0  # above most calls, and a listener may wait so long
-    ignored: tuple[str, ...] = BACKGROUND
+    ignored: tuple[str, ...] = (BACKGROUND,)
 
     def __post_init__(self):
         if not 0 < self.release <= 1:
@@ -123,12 +118,21 @@ class EventFinder:
 
     Args:
         taxonomy: Taxonomy of the scores.
+        thresholds: dict of level -> floats (labels,). At or above it an event is sure.
         rules: Rules; its `smooth_slots` is not applied here, see `smooth`.
         hop: int > 0. Samples of a slot.
         sample_rate: int > 0. In Hz.
     """
 
-    def __init__(self, taxonomy: Taxonomy, rules: Rules, *, hop: int, sample_rate: int):
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        thresholds: Mapping[str, Sequence[float]],
+        rules: Rules,
+        *,
+        hop: int,
+        sample_rate: int,
+    ):
         self._hop, self._rate = hop, sample_rate
         self._rules = rules
         self._taxonomy = taxonomy
@@ -136,7 +140,7 @@ class EventFinder:
         self._names = [(each, n) for each in levels for n in taxonomy.labels_of(each)]
         self._above = _ancestry(taxonomy)
         self._is_upper = self._above.any(axis=1)
-        on = np.concatenate([np.asarray(rules.thresholds[each]) for each in levels])
+        on = np.concatenate([np.asarray(thresholds[each]) for each in levels])
         ignored = [label in rules.ignored for _, label in self._names]
         self._on = np.where(ignored, np.inf, on)
         self._off = rules.release * self._on
@@ -225,7 +229,7 @@ class EventFinder:
                 found.append(event)
                 self._below.append(run)
         self._forget()
-        return sorted(found, key=lambda each: (each.start, each.end, each.label))
+        return sorted(found, key=lambda each: each.order)
 
     def _is_open_below(self, run: _Run) -> bool:
         """Whether a label below a run's may still become an event beside it."""

@@ -30,6 +30,15 @@ class Event:
     score: float
     labels: dict[str, str] = field(default_factory=dict)
 
+    def label_on(self, level: str) -> str:
+        """Return its label on a level, "" where it is open."""
+        return self.label if level == self.level else self.labels.get(level, "")
+
+    @property
+    def order(self) -> tuple[float, float, str, str]:
+        """What the events of a recording are sorted by."""
+        return self.start, self.end, self.level, self.label
+
     @property
     def remark(self) -> str:
         """What is not known of it, for people: "species uncertain"; "" for nothing."""
@@ -45,7 +54,7 @@ class Heard:
         file: Path of the recording, as it was found.
         seconds: float. Its length.
         sample_rate: int. Its own, in Hz; nothing above half of it is in it.
-        events: Tuple of Event, by start, then end, then label.
+        events: Tuple of Event, sorted by their `order`.
     """
 
     file: Path

@@ -24,6 +24,8 @@ from tfhier.errors import InputError, close_names
 from tfhier.files import write_text
 
 FOLDER = Path(__file__).parent / "taxonomies"
+# The label of what is heard where nothing is.
+BACKGROUND = "background"
 
 # Levels name arrays of answers and of archives, whose other arrays and arguments are
 # called so; a level's labels are `labels_LEVEL` there.

@@ -7,7 +7,7 @@
 The test clips of one signal-to-noise ratio (`tfhier.data.gibbons`: real calls mixed
 into real forest of sites that were not trained on) are joined in random order into one
 recording of 12 minutes, and `tfhier` hears it as any other: windows fall where they
-fall, across the seams too. An event matches a call by `tfhier.detect.matching`. False
+fall, across the seams too. An event matches a call by `tfhier.event_metrics`. False
 alarms are told by the hour of clips without a call of any animal (96 a ratio).
 `--free FOLDER` counts them in other sound, too, in which there is none: its files are
 joined in the order of their names.
@@ -20,11 +20,10 @@ from pathlib import Path
 import numpy as np
 
 import tfhier
-from tfhier import audio, console, predict
+from tfhier import audio, console, event_metrics, predict
 from tfhier.data import gibbons
 from tfhier.data.gibbons import mixtures
 from tfhier.data.gibbons.calls import MAX_SAMPLES, SAMPLE_RATE
-from tfhier.detect import matching
 from tfhier.detect.detector import Detector
 from tfhier.detect.options import Options
 from tfhier.events import Event
@@ -64,7 +63,7 @@ def alarms(events: list[Event], rows: list[dict], label: str, level: str) -> int
     free = [mixtures.KINDS[row["kind"]] == "background" for row in rows]
     found = 0
     for event in events:
-        if matching.label_on(event, level) == label:
+        if event.label_on(level) == label:
             last = min(int(event.end / SECONDS - 1e-9), len(rows) - 1)
             found += all(free[int(event.start / SECONDS) : last + 1])
     return found
@@ -80,8 +79,8 @@ def alarms_in(files: list[Path], detector: Detector, levels: tuple[str, ...]) ->
     hours = sum(map(len, sounds)) / SAMPLE_RATE / 3600
     rows = []
     for level in levels:
-        for label in sorted({matching.label_on(event, level) for event in events}):
-            num = sum(matching.label_on(event, level) == label for event in events)
+        for label in sorted({event.label_on(level) for event in events}):
+            num = sum(event.label_on(level) == label for event in events)
             rows.append([level, label or "(open)", str(num), f"{num / hours:.0f}"])
     print(f"{len(files)} files without a call, {hours:.2f} h")
     print(console.table(["level", "label", "alarms", "an hour"], rows))
@@ -114,9 +113,9 @@ def report(
             for label in labels:
                 if label == "background":
                     continue
-                own = [e for e in events if matching.label_on(e, level) == label]
+                own = [e for e in events if e.label_on(level) == label]
                 there = [c for c in calls if c.labels[level] == label]
-                found = matching.count(own, there, level=level)
+                found = event_metrics.count(own, there, level=level)
                 num_free = sum(
                     mixtures.KINDS[row["kind"]] == "background" for row in rows
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfhier.detect import matching
+from tfhier import event_metrics
 from tfhier.event_tables import csv_table
 from tfhier.event_tables.cells import csv_line, quotable
 from tfhier.event_tables.rows import column_names
@@ -27,18 +27,10 @@ def judge(table: Path, truths: Mapping[str, Sequence[Event]]) -> dict[str, int]:
     """
     lines, counts = [], {"accepted": 0, "rejected": 0}
     for row, _ in csv_table.read_rows(table):
-        event = Event(
-            start=row.start,
-            end=row.end,
-            level=row.level,
-            label=row.label,
-            score=row.score,
-            labels=row.labels,
-        )
         calls = truths[Path(row.file).name]
         heard = [c.label for c in calls if c.start < row.end and row.start < c.end]
         verdict = ("rejected", heard[0] if heard else "background")
-        if matching.matched([event], calls, level=row.level)[1].any():
+        if event_metrics.matched([row], calls, level=row.level)[1].any():
             verdict = ("accepted", row.label)
         counts[verdict[0]] += 1
         if not lines:

@@ -7,7 +7,7 @@ and hears recordings of sites that it does not know (`tfhier detect`). Somebody 
 never errs judges its events as on the review page: right, another primate, or none at
 all (background). Its head is trained further on that (`tfhier train --from`), and both
 detectors hear recordings of other unknown sites. An event matches a call by
-`tfhier.detect.matching`. About 5 minutes on 2 CPU cores; the same command goes on where
+`tfhier.event_metrics`. About 5 minutes on 2 CPU cores; the same command goes on where
 it was stopped.
 """
 
@@ -16,10 +16,9 @@ from pathlib import Path
 
 import listener
 
-from tfhier import audio, event_tables
+from tfhier import audio, event_metrics, event_tables
 from tfhier.__main__ import main as tfhier
 from tfhier.data.forest import soundscapes
-from tfhier.detect import matching
 from tfhier.detect.demo import truth_of
 from tfhier.events import Event
 from tfhier.taxonomy import Taxonomy
@@ -47,7 +46,7 @@ def report(name: str, table: Path, truths: dict[str, tuple[Event, ...]]) -> None
     heard = {Path(each.file).name: each.events for each in event_tables.read(table)}
     for level in TAXONOMY.levels:
         counts = [
-            matching.count(heard.get(file, ()), truth, level=level)
+            event_metrics.count(heard.get(file, ()), truth, level=level)
             for file, truth in truths.items()
         ]
         found, calls, right, events = (

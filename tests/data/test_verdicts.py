@@ -61,7 +61,7 @@ def table(folder: Path, *judged: tuple[float, str, str, str], files: int = 1) ->
         heard.append(Heard(file=path, seconds=SECONDS, sample_rate=RATE, events=events))
     plain = folder / "events.csv"
     levels = TREE.levels
-    event_tables.write(plain, heard, levels=levels, frequencies=(0, RATE / 2))
+    event_tables.write(plain, heard, Contract(taxonomy=TREE, sample_rate=RATE))
     said = {(start, label): rest for start, label, *rest in judged}
     lines = [csv_line([*column_names(levels), *COLUMNS])]
     for row, _ in csv_table.read_rows(plain):

@@ -10,11 +10,11 @@ import pytest
 
 import tfhier
 from tfhier import __main__ as command_line
-from tfhier import audio, contract, event_tables
+from tfhier import audio, contract, event_metrics, event_tables
 from tfhier.data import forest
 from tfhier.data.forest import soundscapes
 from tfhier.data.forest.soundscapes import Planted, Soundscape
-from tfhier.detect import demo, matching
+from tfhier.detect import demo
 from tfhier.detect.demo import report
 from tfhier.detect.options import Options
 from tfhier.events import Event, Heard
@@ -46,7 +46,9 @@ def test_the_recording_and_its_truth_lie_side_by_side(found):
 def test_most_calls_are_found_and_most_events_are_right(found):
     """Also on a recording that nothing was chosen on; the README has real figures."""
     for level, least in (("species", 0.7), ("group", 0.7)):
-        counts = matching.count(found.heard.events, found.truth.events, level=level)
+        counts = event_metrics.count(
+            found.heard.events, found.truth.events, level=level
+        )
         assert counts.recall >= least and counts.precision >= least
 
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,7 +17,7 @@ import soundfile
 import tfhier
 from tests.detect.made import OPTIONS, ROOT, command, files, record
 from tfhier import __main__ as command_line
-from tfhier import event_tables
+from tfhier import contract, event_tables
 from tfhier.detect import job
 from tfhier.errors import InputError
 from tfhier.events import Heard
@@ -62,6 +64,26 @@ def test_a_recording_that_ends_its_process_costs_no_other(
     assert list(found.heard) == heard
     assert list(found.failed) == [killer]
     assert "was ended, by the system" in found.failed[killer]
+
+
+def test_a_pool_that_breaks_between_two_recordings_loses_neither(monkeypatch):
+    submitted = []
+
+    class Breaking(ThreadPoolExecutor):
+        def submit(self, function, file):
+            submitted.append(file)
+            if len(submitted) == 2:
+                raise BrokenProcessPool
+            return super().submit(function, file)
+
+    monkeypatch.setattr(job._Pool, "_executor", lambda pool: Breaking(1))
+    monkeypatch.setattr(job, "_hear_and_keep", lambda file: f"{file} is odd")
+    journal = Mock(read=Mock(return_value=None))
+    pool = job._Pool(Path("m.tflite"), journal, OPTIONS, num_workers=2, num_files=3)
+    names = ["a.wav", "b.wav", "c.wav"]
+    found = dict(job._results(pool, names))
+    assert found == {name: f"{name} is odd" for name in names}
+    assert submitted == ["a.wav", "b.wav", "b.wav", "c.wav", "a.wav"]
 
 
 FULL_DISK = """
@@ -124,10 +146,9 @@ def test_a_recording_that_grows_while_it_is_heard_is_not_told_in_part(
     """By a recorder that still writes."""
     file = record(tmp_path / "a.wav", 3.0, seed=1)
 
-    def hear_all(model, files, parts, *_):
-        growing.setattr(job, "_worker", (detector, parts))
-        job._hear_and_keep(file)
-        return {}
+    def hear_all(model, files, journal, *_):
+        growing.setattr(job, "_worker", (detector, journal))
+        return {file: job._hear_and_keep(file)}
 
     def grows(detector, file):
         found = hear(detector, file)
@@ -190,9 +211,7 @@ def test_a_job_that_is_killed_goes_on_and_ends_alike(
     killed(words, after)
     assert command_line.main(words) == 0
     expected = tmp_path / "expected.csv"
-    event_tables.write(
-        expected, heard, levels=("zebra", "animal"), frequencies=(50.0, 4_000.0)
-    )
+    event_tables.write(expected, heard, contract.read(model))
     assert output.read_bytes() == expected.read_bytes()
     assert not [path for path in tmp_path.rglob(".*") if path.suffix == ".json"]
 
@@ -216,24 +235,24 @@ def test_nothing_goes_on_when_the_job_alone_is_killed(model, tmp_path):
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_job_that_was_killed_as_it_began_goes_on(tmp_path, fresh):
-    parts = job.Parts(tmp_path / "parts")
-    parts.folder.mkdir()
-    (parts.folder / ".job-x8f2k1.json").write_text('{"model')
-    parts.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=fresh)
-    parts.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
+    journal = job.Journal(tmp_path / "parts")
+    journal.folder.mkdir()
+    (journal.folder / ".job-x8f2k1.json").write_text('{"model')
+    journal.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=fresh)
+    journal.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
 
 
 def test_a_kill_while_a_job_starts_over_mixes_no_two_jobs(tmp_path, monkeypatch):
-    parts = job.Parts(tmp_path / "parts")
-    parts.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
+    journal = job.Journal(tmp_path / "parts")
+    journal.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
     file = record(tmp_path / "a.wav", 1.4, seed=1)
     silence = Heard(file=file, seconds=1.4, sample_rate=8_000, events=())
-    parts.write(silence, parts.identity(file))
-    assert parts.read(file) == silence
+    journal.write(silence, journal.identity(file))
+    assert journal.read(file) == silence
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(Path, "unlink", Mock(side_effect=KeyboardInterrupt))
-        parts.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=True)
+        journal.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=True)
     with pytest.raises(InputError, match="begun otherwise"):
-        parts.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=False)
-    parts.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=True)
-    assert parts.read(file) is None
+        journal.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=False)
+    journal.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=True)
+    assert journal.read(file) is None

@@ -13,6 +13,7 @@ import soundfile
 import tfhier
 from tests.detect.made import OPTIONS, ROOT, command, files, record
 from tfhier import __main__ as command_line
+from tfhier.commands import detect
 from tfhier.detect import job
 from tfhier.detect.options import Options
 from tfhier.errors import InputError
@@ -182,16 +183,35 @@ def test_a_stream_gives_the_events_of_a_file(model, folder, more):
     assert (longest <= 0.5) == bool(more)
 
 
-def test_the_command_has_the_defaults_of_the_options(model):
+def test_the_command_has_the_defaults_of_the_options(model, capsys):
     args = command_line.parser().parse_args(["detect", str(model)])
-    settings = vars(args) | {
-        "window_seconds": args.window,
-        "smooth_slots": args.smooth,
-        "gap_seconds": args.gap,
-        "ignored": tuple(args.ignore),
-    }
-    for name, value in vars(Options()).items():
-        assert settings[name] == value
+    assert detect._options(args) == Options()
+    with pytest.raises(SystemExit):
+        command_line.main(["detect", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "an event goes on (default: 0.8)" in said
+    assert "in pieces (default: 300; 0: none)" in said
+    assert "never an event (default: background)" in said
+
+
+def test_every_option_can_be_said(model):
+    words = (
+        "--window 2 --overlap 0.25 --combine max --precision 0.9 --release 0.7 "
+        "--smooth 3 --gap 0.5 --min-seconds 1 --max-seconds 9 --ignore wind rain"
+    )
+    args = command_line.parser().parse_args(["detect", str(model), *words.split()])
+    assert detect._options(args) == Options(
+        window_seconds=2.0,
+        overlap=0.25,
+        combine="max",
+        precision=0.9,
+        release=0.7,
+        smooth_slots=3,
+        gap_seconds=0.5,
+        min_seconds=1.0,
+        max_seconds=9.0,
+        ignored=("wind", "rain"),
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

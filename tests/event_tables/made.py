@@ -1,11 +1,19 @@
 """What the tests of tables write: a night in a forest, and names that hurt."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from tfhier.events import Event, Heard
 
 LEVELS = ("species", "family")
 FREQUENCIES = (100.0, 14_000.0)
+
+
+def promised(levels=LEVELS, frequencies=FREQUENCIES) -> SimpleNamespace:
+    """What a table needs of a contract."""
+    return SimpleNamespace(
+        taxonomy=SimpleNamespace(levels=tuple(levels)), frequencies=frequencies
+    )
 
 
 def sure(start, end, label="lar", family="gibbon", score=0.9) -> Event:

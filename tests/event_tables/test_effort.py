@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.event_tables.made import FREQUENCIES, HOSTILE, LEVELS, NIGHT, heard, sure
+from tests.event_tables.made import HOSTILE, NIGHT, heard, promised, sure
 from tfhier import event_tables
 from tfhier.event_tables import effort
 
@@ -20,9 +20,19 @@ def test_a_line_a_recording_also_without_events(tmp_path):
     )
 
 
-def test_without_recordings_it_has_its_header(tmp_path):
+def test_without_recordings_they_have_their_headers(tmp_path):
     effort.write(tmp_path / "heard.csv", [])
     assert (tmp_path / "heard.csv").read_text().count("\n") == 1
+    effort.write_failed(tmp_path / "failed.csv", {})
+    assert (tmp_path / "failed.csv").read_text() == "file,reason\n"
+
+
+def test_a_line_a_recording_that_failed(tmp_path):
+    failed = {Path("n/a.wav"): "n/a.wav: is empty, 0 bytes.", Path("=\udce9.wav"): "?"}
+    effort.write_failed(tmp_path / "failed.csv", failed)
+    assert (tmp_path / "failed.csv").read_text() == (
+        'file,reason\nn/a.wav,"n/a.wav: is empty, 0 bytes."\n\'=\\udce9.wav,?\n'
+    )
 
 
 def rows(path: Path) -> list[dict]:
@@ -33,9 +43,7 @@ def rows(path: Path) -> list[dict]:
 @pytest.mark.parametrize("name", [*HOSTILE, "\udce9", "=1+1_20230102_030405"])
 def test_it_is_joined_with_the_events_by_what_both_say(tmp_path, name):
     night = [heard(f"{name}.wav", sure(1, 2), sure(3, 4), seconds=3.6)]
-    event_tables.write(
-        tmp_path / "events.csv", night, levels=LEVELS, frequencies=FREQUENCIES
-    )
+    event_tables.write(tmp_path / "events.csv", night, promised())
     effort.write(tmp_path / "heard.csv", night)
     events = rows(tmp_path / "events.csv")
     (line,) = rows(tmp_path / "heard.csv")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.event_tables.made import FREQUENCIES, HOSTILE, LEVELS, NIGHT, heard, sure
+from tests.event_tables.made import HOSTILE, NIGHT, heard, promised, sure
 from tfhier import event_tables
 from tfhier.errors import InputError
 from tfhier.event_tables import FORMATS, format_of
@@ -18,10 +18,8 @@ HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 WRITABLE = [name for name in FORMATS if HAS_PYARROW or name != "parquet"]
 
 
-def write(path, what=NIGHT, **options):
-    event_tables.write(
-        path, what, **{"levels": LEVELS, "frequencies": FREQUENCIES, **options}
-    )
+def write(path, what=NIGHT, *, format="", **facts):
+    event_tables.write(path, what, promised(**facts), format=format)
 
 
 def everything_below(folder):
@@ -126,7 +124,7 @@ def test_a_full_disk_leaves_the_old_table(tmp_path, name, monkeypatch):
 @pytest.mark.parametrize("name", WRITABLE)
 def test_tables_are_the_same_each_time(tmp_path, name):
     write(tmp_path / "a" / "table", format=name)
-    write(tmp_path / "b" / "table", list(NIGHT), format=name, levels=[*LEVELS])
+    write(tmp_path / "b" / "table", list(NIGHT), format=name)
     assert everything_below(tmp_path / "a") == everything_below(tmp_path / "b")
 
 

@@ -6,14 +6,13 @@ from datetime import datetime
 
 import pytest
 
-from tests.event_tables.made import FREQUENCIES, LEVELS, NIGHT, heard, sure, unsure
+from tests.event_tables.made import NIGHT, heard, promised, sure, unsure
 from tfhier import event_tables
 from tfhier.errors import InputError
 
 
 def write(path, what=NIGHT, **options):
-    options = {"levels": LEVELS, "frequencies": FREQUENCIES, **options}
-    event_tables.write(path, what, **options)
+    event_tables.write(path, what, promised(), **options)
     return path
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.event_tables.made import FREQUENCIES, LEVELS, NIGHT, heard, sure, unsure
+from tests.event_tables.made import NIGHT, heard, promised, sure, unsure
 from tfhier import event_tables
 from tfhier.data.folder import raven
 from tfhier.event_tables.raven import band
@@ -16,8 +16,8 @@ HEADER = (
 )
 
 
-def write(path, what, frequencies=FREQUENCIES):
-    event_tables.write(path, what, levels=LEVELS, frequencies=frequencies)
+def write(path, what):
+    event_tables.write(path, what, promised())
     return path
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from tfhier import audio, event_tables
+from tfhier.contract import Contract
 from tfhier.events import Event, Heard
 from tfhier.review import table as tables
 from tfhier.review.excerpts import Excerpts
 from tfhier.review.session import Session
 from tfhier.review.verdicts import Verdicts
+from tfhier.taxonomy import Taxonomy
 
 RATE = 16_000
 SECONDS = 20.0
-LEVELS = ("species", "group")
+TREE = Taxonomy.parse("species,group\ngibbon,primate\n")
 NAMES = (
     "SITE_20240512_050000.wav",
     '<img src=x onerror="document.title=1">\n🦧 =1+1.wav',
@@ -65,7 +67,7 @@ def write(folder: Path, *, found: tuple[Event, ...] | None = None) -> Path:
 
 
 def write_table(path: Path, heard: list[Heard]) -> Path:
-    event_tables.write(path, heard, levels=LEVELS, frequencies=(0, RATE / 2))
+    event_tables.write(path, heard, Contract(taxonomy=TREE, sample_rate=RATE))
     return path
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.review import made
 from tfhier import event_tables
 from tfhier.errors import InputError
+from tfhier.event_tables.cells import csv_line
 from tfhier.event_tables.verdict import COLUMNS, Verdict, reviewed_path
 from tfhier.review import table as tables
 from tfhier.review.table import key
@@ -24,6 +25,12 @@ def opened(path):
 def lines_of(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def lines_with_ends(path):
+    """The lines of a table, some of which go on within quotes."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [csv_line(cells) for cells in csv.reader(file)]
 
 
 def test_the_reviewed_table_is_the_table_with_three_columns(tmp_path):
@@ -209,6 +216,18 @@ def test_a_line_that_is_there_twice_counts_once(tmp_path):
     path = made.write(tmp_path, found=(made.event(1.0), made.event(1.0)))
     table, _ = opened(path)
     assert len(table.rows) == len(made.NAMES)
+
+
+def test_events_are_numbered_by_recording_and_time_however_lines_are_sorted(tmp_path):
+    path = made.write(tmp_path)
+    table, _ = opened(path)
+    header, *lines = lines_with_ends(path)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines([header, *lines[:1], *reversed(lines[1:])])
+    again, _ = opened(path)
+    assert again.rows[:5] == table.rows[:5]
+    assert again.rows[5:] == table.rows[15:] + table.rows[10:15] + table.rows[5:10]
+    assert [row.event_time for row in again.rows] != [None] * len(again.rows)
 
 
 def test_what_is_no_table_is_refused(tmp_path):

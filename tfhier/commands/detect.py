@@ -1,6 +1,7 @@
 """tfhier detect: events of recordings, or of a microphone as they happen."""
 
 import argparse
+import dataclasses
 import itertools
 import os
 import signal
@@ -14,8 +15,6 @@ from tfhier.errors import InputError
 HELP = "find events in long recordings, or in a stream"
 # Some recordings could not be heard; the others' events are there.
 SOME_FAILED = 3
-# Beside the table of events.
-_HEARD, _FAILED = "heard.csv", "failed.csv"
 _ENCODINGS = ("s16le", "s24le", "s32le", "f32le", "u8")
 
 
@@ -62,8 +61,24 @@ def add(p: argparse.ArgumentParser) -> None:
     _add_stream(p)
 
 
+class _Default:
+    """A default of `Options` in words; they are imported when help is printed."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __str__(self) -> str:
+        from tfhier.detect.options import Options
+
+        value = getattr(Options, self._name)
+        return " ".join(value) if isinstance(value, tuple) else f"{value:g}"
+
+
 def _add_rules(p: argparse.ArgumentParser) -> None:
-    p = p.add_argument_group("what is an event (default: by the model's contract)")
+    p = p.add_argument_group(
+        "what is an event (default: by the model's contract)",
+        argument_default=argparse.SUPPRESS,  # those of `Options`
+    )
     p.add_argument(
         "--threshold", type=float, help="of all labels, in place of the model's own"
     )
@@ -73,51 +88,47 @@ def _add_rules(p: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="thresholds at which so many events were right on validation clips",
     )
-    p.add_argument("--window", type=float, default=0.0, metavar="SECONDS")
+    p.add_argument("--window", dest="window_seconds", type=float, metavar="SECONDS")
     p.add_argument(
         "--overlap", type=float, metavar="SHARE", help="of windows, 0 or more, below 1"
     )
-    p.add_argument(
-        "--combine", choices=("mean", "max"), default="mean", help="scores of windows"
-    )
+    p.add_argument("--combine", choices=("mean", "max"), help="scores of windows")
     p.add_argument(
         "--release",
         type=float,
-        default=0.8,
         metavar="SHARE",
-        help="of the threshold, down to which an event goes on",
-    )
+        help="of the threshold, down to which an event goes on (default: %(own)s)",
+    ).own = _Default("release")
     p.add_argument(
-        "--smooth", type=int, default=1, metavar="SLOTS", help="of a running median"
+        "--smooth",
+        dest="smooth_slots",
+        type=int,
+        metavar="SLOTS",
+        help="of a running median",
     )
     p.add_argument(
         "--gap",
+        dest="gap_seconds",
         type=float,
-        default=0.0,
         metavar="SECONDS",
         help="longest pause inside an event",
     )
     p.add_argument(
-        "--min-seconds",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="shortest event",
+        "--min-seconds", type=float, metavar="SECONDS", help="shortest event"
     )
     p.add_argument(
         "--max-seconds",
         type=float,
-        default=300.0,
         metavar="SECONDS",
-        help="longest event: longer ones come in pieces (default: 300; 0: none)",
-    )
+        help="longest event: longer ones come in pieces (default: %(own)s; 0: none)",
+    ).own = _Default("max_seconds")
     p.add_argument(
         "--ignore",
+        dest="ignored",
         nargs="*",
-        default=["background"],
         metavar="LABEL",
-        help="that is never an event (default: background)",
-    )
+        help="that is never an event (default: %(own)s)",
+    ).own = _Default("ignored")
 
 
 def _add_stream(p: argparse.ArgumentParser) -> None:
@@ -138,21 +149,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: Arguments contradict each other, or nothing can be heard.
     """
-    from tfhier.detect import options
-
-    wanted = options.Options(
-        window_seconds=args.window,
-        overlap=args.overlap,
-        combine=args.combine,
-        threshold=args.threshold,
-        precision=args.precision,
-        release=args.release,
-        smooth_slots=args.smooth,
-        gap_seconds=args.gap,
-        min_seconds=args.min_seconds,
-        max_seconds=args.max_seconds,
-        ignored=tuple(args.ignore),
-    )
+    wanted = _options(args)
     if args.demo:
         return _demo(args, wanted)
     if args.stream:
@@ -168,6 +165,17 @@ def run(args: argparse.Namespace) -> int:
             "tfhier detect MODEL recordings/ -o events.csv"
         )
     return _files(args, wanted)
+
+
+def _options(args: argparse.Namespace):
+    """Return `Options`: what was given, and their own defaults."""
+    from tfhier.detect.options import Options
+
+    names = [each.name for each in dataclasses.fields(Options) if each.name in args]
+    given = {name: getattr(args, name) for name in names}
+    if "ignored" in given:
+        given["ignored"] = tuple(given["ignored"])
+    return Options(**given)
 
 
 def _demo(args: argparse.Namespace, wanted) -> int:
@@ -223,14 +231,14 @@ def _num_workers(args: argparse.Namespace) -> int:
 
 def _files(args: argparse.Namespace, wanted) -> int:
     from tfhier import contract, event_tables, model_paths, predict
-    from tfhier.detect import job, parts
+    from tfhier.detect import job, journal
     from tfhier.event_tables import effort
 
     num_workers = _num_workers(args)
     if missing := [place for place in args.audio if not os.path.lexists(place)]:
         raise InputError(f"There is no {missing[0]}. Check the path.")
     form = event_tables.format_of(args.output, args.format)
-    if args.output.name.lower() in (_HEARD, _FAILED):
+    if args.output.name.lower() in (effort.HEARD, effort.FAILED):
         raise InputError(
             f"{args.output} is where the recordings are listed that were heard or "
             "failed. Call the table of events otherwise: events.csv"
@@ -243,26 +251,21 @@ def _files(args: argparse.Namespace, wanted) -> int:
     outcome = job.run(
         model,
         files,
-        parts.folder_of(args.output),
+        journal.folder_of(args.output),
         wanted,
         num_workers=num_workers,
         fresh=args.fresh,
     )
-    promised = contract.read(model)
-    event_tables.write(
-        args.output,
-        outcome.heard,
-        levels=promised.taxonomy.levels,
-        frequencies=job.frequencies(promised),
-        format=form,
-    )
-    effort.write(args.output.with_name(_HEARD), outcome.heard)
-    job.write_failed(args.output.with_name(_FAILED), outcome.failed)
+    event_tables.write(args.output, outcome.heard, contract.read(model), format=form)
+    effort.write(args.output.with_name(effort.HEARD), outcome.heard)
+    effort.write_failed(args.output.with_name(effort.FAILED), outcome.failed)
     _show(args, outcome)
     return SOME_FAILED if outcome.failed else 0
 
 
 def _show(args: argparse.Namespace, outcome) -> None:
+    from tfhier.event_tables import effort
+
     hours = sum(each.seconds for each in outcome.heard) / 3600
     counts: dict[str, int] = {}
     for each in outcome.heard:
@@ -272,7 +275,7 @@ def _show(args: argparse.Namespace, outcome) -> None:
     console.line(
         "heard",
         f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see "
-        f"{args.output.with_name(_HEARD)}",
+        f"{args.output.with_name(effort.HEARD)}",
     )
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
@@ -280,7 +283,8 @@ def _show(args: argparse.Namespace, outcome) -> None:
     if outcome.failed:
         console.line(
             "failed",
-            f"{len(outcome.failed)} recordings, see {args.output.with_name(_FAILED)}",
+            f"{len(outcome.failed)} recordings, see "
+            f"{args.output.with_name(effort.FAILED)}",
         )
 
 

@@ -116,12 +116,12 @@ def _model(args: argparse.Namespace) -> Path:
         InputError: It is not known, or not there.
     """
     from tfhier import fine_tuning
-    from tfhier.detect import parts
+    from tfhier.detect import journal
     from tfhier.event_tables import verdict
 
     if args.model:
         return fine_tuning.trained_of(args.model)
-    noted = parts.model_of(verdict.detected_path(args.verdicts))
+    noted = journal.model_of(verdict.detected_path(args.verdicts))
     if noted is None:
         raise InputError(
             f"Which model found the events of {args.verdicts} is not noted beside it. "
@@ -129,7 +129,7 @@ def _model(args: argparse.Namespace) -> Path:
         )
     place, digest = noted
     trained = fine_tuning.trained_of(place)
-    if parts.digest_of(place) != digest:
+    if journal.digest_of(place) != digest:
         raise InputError(
             f"{place} is another model than the one that found the events of "
             f"{args.verdicts}: it was exported again since. Detect and judge anew or, "

@@ -31,9 +31,9 @@ class Detector:
 
     def __init__(self, tagger, options: Options):
         self._tagger = tagger
-        self._combine = options.combine
+        self._options = options
         self.windowing = options.windowing(tagger.contract)
-        self.rules = options.rules(tagger.contract)
+        self._thresholds = options.thresholds(tagger.contract)
 
     @property
     def sample_rate(self) -> int:
@@ -48,7 +48,8 @@ class Detector:
         """
         finder = EventFinder(
             self._tagger.taxonomy,
-            self.rules,
+            self._thresholds,
+            self._options,
             hop=self.windowing.hop,
             sample_rate=self._tagger.sample_rate,
         )
@@ -65,8 +66,8 @@ class Detector:
     def _scores_over_time(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield scores (labels of all levels,) of slots."""
         scores = map(self._scores, self.windowing.stream(blocks))
-        slots = self.windowing.slots(scores, combine=self._combine)
-        return smooth(slots, self.rules.smooth_slots)
+        slots = self.windowing.slots(scores, combine=self._options.combine)
+        return smooth(slots, self._options.smooth_slots)
 
     def _scores(self, window: np.ndarray) -> np.ndarray:
         found = self._tagger.window_scores(window)
@@ -81,10 +82,7 @@ def hear(detector: Detector, file: Path) -> Heard:
     """
     with Recording(file) as recording:
         blocks = recording.blocks(sample_rate=detector.sample_rate)
-        events = sorted(
-            detector.events(blocks),
-            key=lambda each: (each.start, each.end, each.level, each.label),
-        )
+        events = sorted(detector.events(blocks), key=lambda each: each.order)
         return Heard(
             file=file,
             seconds=recording.seconds,

@@ -1,5 +1,6 @@
 """Folders of recordings, heard by several processes and resumed after any stop."""
 
+import contextlib
 import dataclasses
 import multiprocessing
 import multiprocessing.connection
@@ -7,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,14 +17,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 import tfhier
-from tfhier.contract import Contract
 from tfhier.detect.detector import Detector, hear
+from tfhier.detect.journal import Journal, digest_of
 from tfhier.detect.options import Options
-from tfhier.detect.parts import Parts, digest_of
 from tfhier.errors import InputError
-from tfhier.event_tables import cells
 from tfhier.events import Heard
-from tfhier.files import locked, write_text
+from tfhier.files import locked
 
 _ENDED = "the process that heard it was ended, by the system or by a decoder's fault"
 _CHANGED = (
@@ -60,7 +59,7 @@ def run(
     Args:
         model: Path of a saved tagger, best a `.tflite` file.
         files: Paths of recordings. One that is given twice is heard once.
-        folder: Path that keeps what was heard, see `Parts`.
+        folder: Path that keeps what was heard, see `Journal`.
         options: Options.
         num_workers: int > 0. Processes. With fewer recordings than processes each
             process computes with several threads.
@@ -71,42 +70,20 @@ def run(
     """
     files = list({os.path.abspath(file): file for file in files}.values())
     Detector(tfhier.load(model), options)  # what is unfit is told before all else
-    parts = Parts(folder)
+    journal = Journal(folder)
     with locked(folder.with_name(f".{folder.name}.lock"), task=f"filling {folder}"):
-        parts.open(_request(model, options), model, fresh=fresh)
-        before = {file: parts.read(file) for file in files}
-        missing = [file for file in files if before[file] is None]
-        failed = {}
-        if missing:
-            failed = _hear_all(model, missing, parts, options, num_workers)
-        found = {file: before[file] or parts.read(file) for file in files}
-        failed = {
-            file: failed.get(file, f"{file}: {_CHANGED}.")
-            for file in files
-            if not found[file]
+        journal.open(_request(model, options), model, fresh=fresh)
+        found: dict[Path, Heard | str | None] = {
+            file: journal.read(file) for file in files
         }
-        heard = tuple(each for each in found.values() if each)
-        return Outcome(heard, failed, len(files) - len(missing))
-
-
-def write_failed(path: Path, failed: Mapping[Path, str]) -> None:
-    """Write the recordings that could not be heard: file, reason; header in any case.
-
-    Names are spelled as in the table of events.
-    """
-    rows = [(str(file), reason) for file, reason in failed.items()]
-    lines = [
-        cells.csv_line([cells.quotable(text) for text in row])
-        for row in [("file", "reason"), *rows]
-    ]
-    write_text(path, "".join(lines))
-
-
-def frequencies(promised: Contract) -> tuple[float, float]:
-    """Return the lowest and highest frequency that a model hears, in Hz."""
-    highest = promised.sample_rate / 2
-    low, high = (promised.frontend.get(name) for name in ("min_hertz", "max_hertz"))
-    return float(low or 0.0), float(min(high or highest, highest))
+        missing = [file for file, heard in found.items() if heard is None]
+        if missing:
+            found |= _hear_all(model, missing, journal, options, num_workers)
+        return Outcome(
+            tuple(each for each in found.values() if isinstance(each, Heard)),
+            {file: each for file, each in found.items() if isinstance(each, str)},
+            len(files) - len(missing),
+        )
 
 
 def _request(model: Path, options: Options) -> dict:
@@ -118,14 +95,16 @@ def _request(model: Path, options: Options) -> dict:
 def _hear_all(
     model: Path,
     files: Sequence[Path],
-    parts: Parts,
+    journal: Journal,
     options: Options,
     num_workers: int,
-) -> dict[Path, str]:
-    """Hear recordings by processes of their own; return what was wrong with some."""
+) -> Iterator[tuple[Path, Heard | str]]:
+    """Yield recordings, as they are done, with what was heard or was wrong.
+
+    Processes of their own hear them; a bar shows how far they are.
+    """
     sizes = {file: _size(file) for file in files}
-    pool = _Pool(model, parts, options, num_workers, len(files))
-    failed = {}
+    pool = _Pool(model, journal, options, num_workers, len(files))
     with tqdm(
         total=sum(sizes.values()),
         desc="detect",
@@ -134,19 +113,26 @@ def _hear_all(
         disable=None,
         leave=False,
     ) as bar:
-
-        def done(file: Path, reason: str) -> None:
-            if reason:
-                failed[file] = reason
+        for file, result in _results(pool, files):
             bar.set_postfix_str(file.name[-24:], refresh=False)
             bar.update(sizes[file])
+            yield file, result
 
-        suspects = pool.hear(files, done)
-        # One of those in hand ended its process, and with it all the others.
-        for file in suspects:
-            if pool.alone().hear([file], done):
-                done(file, f"{file}: {_ENDED}.")
-    return failed
+
+def _results(
+    pool: "_Pool", files: Iterable[Path]
+) -> Iterator[tuple[Path, Heard | str]]:
+    """Yield what a pool does; those in hand when a process ended are tried alone."""
+    suspects = []
+    for file, result in pool.hear(files):
+        if result is None:
+            suspects.append(file)
+        else:
+            yield file, result
+    # One of those in hand ended its process, and with it all the others.
+    for file in suspects:
+        for _, result in pool.alone().hear([file]):
+            yield file, f"{file}: {_ENDED}." if result is None else result
 
 
 @dataclass(frozen=True)
@@ -154,7 +140,7 @@ class _Pool:
     """Processes that hear recordings; they are spawned anew by every `hear`."""
 
     model: Path
-    parts: Parts
+    journal: Journal
     options: Options
     num_workers: int
     num_files: int
@@ -162,32 +148,25 @@ class _Pool:
     def alone(self) -> "_Pool":
         return dataclasses.replace(self, num_workers=1, num_files=1)
 
-    def hear(self, files: Iterable[Path], done) -> list[Path]:
-        """Hear recordings; return those that were in hand when a process ended.
+    def hear(self, files: Iterable[Path]) -> Iterator[tuple[Path, Heard | str | None]]:
+        """Yield recordings, as they are done, with what was heard or was wrong.
 
-        Args:
-            files: Paths.
-            done: Function of a recording and what was wrong with it, "" for nothing.
+        It is None of those that were in hand when a process ended.
         """
-        waiting, suspects = deque(files), []
+        waiting = deque(files)
         while waiting:
             in_hand: dict[Future, Path] = {}
-            try:
-                with self._executor() as executor:
-                    while waiting or in_hand:
-                        while waiting and len(in_hand) < self.num_workers:
-                            file = waiting.popleft()
-                            in_hand[executor.submit(_hear_and_keep, file)] = file
-                        for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
-                            reason = future.result()
-                            done(in_hand.pop(future), reason)
-            except BrokenProcessPool:
-                for file in in_hand.values():
-                    if self.parts.read(file):
-                        done(file, "")
-                    else:
-                        suspects.append(file)
-        return suspects
+            with contextlib.suppress(BrokenProcessPool), self._executor() as executor:
+                while waiting or in_hand:
+                    while waiting and len(in_hand) < self.num_workers:
+                        future = executor.submit(_hear_and_keep, waiting[0])
+                        in_hand[future] = waiting.popleft()
+                    for future in wait(in_hand, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        yield in_hand.pop(future), result
+            # When a process ended, others may have kept what they did not yet tell.
+            for file in in_hand.values():
+                yield file, self.journal.read(file)
 
     def _executor(self) -> ProcessPoolExecutor:
         threads = max(1, self.num_workers // max(1, self.num_files))
@@ -196,7 +175,7 @@ class _Pool:
             # Everywhere alike, and safe beside threads.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self.model, self.options, self.parts, threads),
+            initargs=(self.model, self.options, self.journal, threads),
         )
 
 
@@ -208,16 +187,16 @@ def _size(file: Path) -> int:
 
 
 # Of a worker: what it hears with and where it keeps what it heard.
-_worker: tuple[Detector, Parts] | None = None
+_worker: tuple[Detector, Journal] | None = None
 
 
-def _begin(model: Path, options: Options, parts: Parts, num_threads: int) -> None:
+def _begin(model: Path, options: Options, journal: Journal, num_threads: int) -> None:
     global _worker
     # Ctrl-C reaches all processes of a terminal: they just end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tagger = tfhier.load(model, num_threads=num_threads)
-    _worker = Detector(tagger, options), parts
+    _worker = Detector(tagger, options), journal
 
 
 def _end_with_parent() -> None:
@@ -226,17 +205,19 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _hear_and_keep(file: Path) -> str:
-    """Hear a recording and keep that; return what was wrong with it, "" for nothing."""
-    detector, parts = _worker
-    # What is added while it is heard, by a recorder that still writes, is heard anew.
-    identity = parts.identity(file)
+def _hear_and_keep(file: Path) -> Heard | str:
+    """Hear a recording and keep and return that, or return what was wrong with it."""
+    detector, journal = _worker
+    identity = journal.identity(file)
     try:
         heard = hear(detector, file)
     except InputError as error:
         return str(error)
     except OSError as error:
         return f"{file}: cannot be read ({error.strerror or error})."
+    # A recorder may still write it: when that is over it is heard whole.
+    if journal.identity(file) != identity:
+        return f"{file}: {_CHANGED}."
     # What fails here is the disk that is written to: no recording is at fault.
-    parts.write(heard, identity)
-    return ""
+    journal.write(heard, identity)
+    return heard

@@ -1,14 +1,14 @@
 """How recordings are listened to: windows, thresholds and when scores are an event."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from tfhier import thresholds
 from tfhier.contract import Contract
 from tfhier.errors import InputError, close_names
-from tfhier.event_finder import BACKGROUND, Rules
+from tfhier.event_finder import Rules
+from tfhier.taxonomy import BACKGROUND
 from tfhier.windows import COMBINATIONS, Windowing
 
 # Of a model that does not say how its windows follow each other.
@@ -16,8 +16,8 @@ _OVERLAP = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How recordings are listened to.
+class Options(Rules):
+    """How recordings are listened to; what else an event is, `Rules` say.
 
     Args:
         window_seconds: float. Length of a window: by default (0) the model's own, or
@@ -28,13 +28,6 @@ class Options:
         threshold: float in (0, 1). In place of all thresholds of the contract.
         precision: float in (0, 1). Thresholds that gave this share of right events on
             the validation clips, in place of those with the best F1.
-        release: float in (0, 1]. Share of the threshold down to which an event goes on.
-        smooth_slots: odd int > 0. Slots that a running median is taken over.
-        gap_seconds: float >= 0. Longest pause inside an event.
-        min_seconds: float >= 0. Shortest event.
-        max_seconds: float >= 0. Longest event: a longer one is told in pieces of this
-            length. 0: events end by themselves.
-        ignored: Labels that are never events.
 
     Raises:
         InputError: A value lies outside these ranges, or both thresholds and a
@@ -46,14 +39,9 @@ class Options:
     combine: str = "mean"
     threshold: float | None = None
     precision: float | None = None
-    release: float = 0.8
-    smooth_slots: int = 1
-    gap_seconds: float = 0.0
-    min_seconds: float = 0.0
-    max_seconds: float = 300.0
-    ignored: tuple[str, ...] = BACKGROUND
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 <= self.window_seconds < math.inf:
             raise InputError(
                 "A window is some seconds long, 0 for the model's own. Received: "
@@ -77,7 +65,6 @@ class Options:
             raise InputError(
                 "Thresholds come from a precision or are given: choose one of both."
             )
-        self._rules({})  # checks the others
 
     def windowing(self, promised: Contract) -> Windowing:
         """Return the windows that a model hears.
@@ -111,8 +98,8 @@ class Options:
             hop = max(1, round((1 - _OVERLAP) * length))
         return Windowing(length=length, hop=hop)
 
-    def rules(self, promised: Contract) -> Rules:
-        """Return when scores of a model are an event.
+    def thresholds(self, promised: Contract) -> Mapping[str, Sequence[float]]:
+        """Return level -> thresholds (labels,) at which events of a model are sure.
 
         Raises:
             InputError: A precision is asked for that the contract has no thresholds of,
@@ -120,30 +107,17 @@ class Options:
         """
         tree = promised.taxonomy
         labels = {label for level in tree.levels for label in tree.labels_of(level)}
-        if unknown := sorted({*self.ignored} - {*BACKGROUND} - labels):
+        if unknown := sorted({*self.ignored} - {BACKGROUND} - labels):
             raise InputError(
                 f"The model has no label '{unknown[0]}' that could be ignored."
                 f"{close_names(unknown[0], labels)}"
             )
         if self.precision is not None:
-            return self._rules(_at_precision(promised, self.precision))
+            return _at_precision(promised, self.precision)
         if self.threshold is None and promised.thresholds:
-            return self._rules(promised.thresholds)
+            return promised.thresholds
         value = thresholds.DEFAULT if self.threshold is None else self.threshold
-        return self._rules(
-            {level: np.full(n, value) for level, n in tree.sizes.items()}
-        )
-
-    def _rules(self, bounds: dict) -> Rules:
-        return Rules(
-            thresholds=bounds,
-            release=self.release,
-            smooth_slots=self.smooth_slots,
-            gap_seconds=self.gap_seconds,
-            min_seconds=self.min_seconds,
-            max_seconds=self.max_seconds,
-            ignored=self.ignored,
-        )
+        return {level: (value,) * size for level, size in tree.sizes.items()}
 
 
 def _at_precision(promised: Contract, precision: float) -> dict:

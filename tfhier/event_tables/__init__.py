@@ -1,7 +1,7 @@
 """Tables of detected events: one module a format.
 
-    event_tables.write("events.csv", heard, levels=levels, frequencies=(50, 14000))
-    event_tables.write("night.selections.txt", heard, levels=..., frequencies=...)
+    event_tables.write("events.csv", heard, tagger.contract)
+    event_tables.write("night.selections.txt", heard, tagger.contract)
     heard = event_tables.read("events.csv")
 
 Conventions: times are seconds from the start of a recording, to the millisecond; each
@@ -12,6 +12,7 @@ file is written whole or not at all; names and labels survive whatever they hold
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfhier.errors import InputError, close_names
 from tfhier.event_tables import (
@@ -26,6 +27,9 @@ from tfhier.event_tables import (
 from tfhier.event_tables.content import Content, check_file
 from tfhier.events import Heard
 
+if TYPE_CHECKING:  # it needs NumPy
+    from tfhier.contract import Contract
+
 
 @dataclass(frozen=True)
 class Format:
@@ -35,7 +39,6 @@ class Format:
         suffix: str. How its files end.
         sentence: str. What it is for.
         write: Function (path, content) that writes it.
-        read: Function path -> list of Heard; None where tfhier does not read it back.
         by_suffix: bool. Whether the suffix alone chooses it.
         check: Function (path, num_recordings) that raises an InputError for a table
             that could not be written.
@@ -44,7 +47,6 @@ class Format:
     suffix: str
     sentence: str
     write: Callable[[Path, Content], None]
-    read: Callable[[Path], list[Heard]] | None = None
     by_suffix: bool = True
     check: Callable[[Path, int], None] = check_file
 
@@ -54,13 +56,11 @@ FORMATS = {
         ".csv",
         "A line an event, for spreadsheets and R; the review page reads it.",
         csv_table.write,
-        csv_table.read,
     ),
     "jsonl": Format(
         ".jsonl",
         "A JSON object an event and line, for programs.",
         json_lines.write,
-        json_lines.read,
     ),
     "parquet": Format(
         ".parquet",
@@ -141,9 +141,8 @@ def check(path: str | Path, num_recordings: int, *, format: str = "") -> None:
 def write(
     path: str | Path,
     heard: Sequence[Heard],
+    promised: "Contract",
     *,
-    levels: Sequence[str],
-    frequencies: tuple[float, float],
     format: str = "",
 ) -> None:
     """Write a table of events, whole or not at all.
@@ -152,28 +151,29 @@ def write(
         path: str or Path. The file; for Audacity it can be a folder, see `audacity`.
         heard: Sequence of Heard, one a recording, in the order of the table. Those
             without events count in Raven's times.
-        levels: Sequence of str. The levels of the taxonomy, finest first.
-        frequencies: (low, high) in Hz. What the model hears; for Raven.
+        promised: Contract of the model that heard it.
         format: str. One of `FORMATS`, or "" for what the path ends in.
 
     Raises:
         InputError: The format is not known or needs a package that is not installed, an
-            event is of none of the levels, or frequencies are none.
+            event is of none of the model's levels, or the model hears no sound.
     """
     content = Content(
-        heard=tuple(heard), levels=tuple(levels), frequencies=tuple(frequencies)
+        heard=tuple(heard),
+        levels=promised.taxonomy.levels,
+        frequencies=promised.frequencies,
     )
     FORMATS[format_of(path, format)].write(Path(path), content)
 
 
 def read(path: str | Path) -> list[Heard]:
-    """Read a CSV or JSON Lines table of `write`.
+    """Read a CSV table of `write`.
 
     Times come back to the millisecond, scores with six decimals, and what is derived of
     names of files is derived again.
 
     Args:
-        path: str or Path of a file that ends in `.csv` or `.jsonl`.
+        path: str or Path of a file that ends in `.csv`.
 
     Returns:
         List of Heard, one for each recording that has events, in the order of the
@@ -183,14 +183,12 @@ def read(path: str | Path) -> list[Heard]:
         InputError: There is no such file, it is another table, or a line does not fit.
     """
     name = format_of(path)
-    read_own = FORMATS[name].read
-    if read_own is None:
-        readable = [own for own, each in FORMATS.items() if each.read]
+    if name != "csv":
         raise InputError(
             f"{path} is a table of the format {name}, which is not read back. Give one "
-            f"of the format {' or '.join(readable)}."
+            "of the format csv."
         )
     try:
-        return read_own(Path(path))
+        return csv_table.read(Path(path))
     except FileNotFoundError:
         raise InputError(f"There is no table of events {path}.") from None

@@ -1,5 +1,6 @@
 """What a table of events is written of, the same for every format."""
 
+import functools
 import math
 import os
 from dataclasses import dataclass
@@ -72,15 +73,10 @@ def span(event: Event) -> tuple[float, float]:
     return start, max(end, round(start + 0.001, 3))
 
 
-def labels_of(event: Event, levels: tuple[str, ...]) -> dict[str, str]:
-    """Return the label of an event on every level, "" where it is open."""
-    known = {event.level: event.label, **event.labels}
-    return {level: known.get(level, "") for level in levels}
-
-
-def began(heard: Heard) -> tuple[str, datetime | None]:
+@functools.lru_cache(64)
+def began(file: str) -> tuple[str, datetime | None]:
     """Return site and begin of a recording as far as its name tells: ("", None)."""
-    name = recorder_names.parse(heard.file)
+    name = recorder_names.parse(file)
     return (name.site, name.date_time) if name else ("", None)
 
 

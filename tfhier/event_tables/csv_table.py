@@ -20,7 +20,7 @@ from tfhier.event_tables.rows import (
     AFTER_LEVELS,
     BEFORE_LEVELS,
     Row,
-    check,
+    checked,
     column_names,
     heard_in,
     levels_in,
@@ -60,8 +60,8 @@ def read(path: Path) -> list[Heard]:
     """Read a table of `write`, also after a spreadsheet saved it.
 
     Lines may be in any order and fewer, columns may follow the last; semicolons or tabs
-    may separate them, and decimals then have a comma. What the name of a file tells is
-    not read.
+    may separate them, and decimals then have a comma. What the name of a file and the
+    labels tell is not read.
 
     Returns:
         List of Heard, of the files that have events.
@@ -106,8 +106,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[Row, dict[str, str]]]:
                 levels = levels_in(names)
                 num_own = len(BEFORE_LEVELS) + len(levels) + len(AFTER_LEVELS)
             elif any(cells):
-                row = _row(cells, levels, has_comma=delimiter != ",")
-                check(row)
+                row = checked(_row(cells, levels, has_comma=delimiter != ","))
                 # A spreadsheet leaves out cells at the end, or adds columns unnamed.
                 pairs = zip(names[num_own:], cells[num_own:], strict=False)
                 yield row, {name: unquotable(cell) for name, cell in pairs if name}
@@ -129,7 +128,7 @@ def _row(cells: list[str], levels: list[str], *, has_comma: bool) -> Row:
     first, last = len(BEFORE_LEVELS), len(BEFORE_LEVELS) + len(levels)
     if len(cells) < last + len(AFTER_LEVELS):
         raise InputError(f"it has {len(cells)} of {last + len(AFTER_LEVELS)} cells.")
-    file, start, end, level, label, score, remark = cells[:first]
+    file, start, end, level, label, score, _ = cells[:first]
     *_, duration, sample_rate = cells[last : last + len(AFTER_LEVELS)]
     return Row(
         file=unquotable(file),
@@ -138,7 +137,6 @@ def _row(cells: list[str], levels: list[str], *, has_comma: bool) -> Row:
         level=unquotable(level),
         label=unquotable(label),
         score=_number(score, has_comma),
-        remark=unquotable(remark),
         labels=dict(zip(levels, map(unquotable, cells[first:last]), strict=True)),
         duration=_number(duration, has_comma),
         sample_rate=int(_number(sample_rate, has_comma)),

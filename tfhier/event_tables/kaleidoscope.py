@@ -33,7 +33,7 @@ def write(path: Path, content: Content) -> None:
     folder, places = content.places()
     lines = [csv_line(COLUMNS)]
     for heard, place in zip(content.heard, places, strict=True):
-        _, date_time = began(heard)
+        _, date_time = began(str(heard.file))
         for event in heard.events:
             start, end = span(event)
             below = "" if place.parent == Path() else str(place.parent)

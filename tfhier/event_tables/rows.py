@@ -4,6 +4,8 @@ Conventions: a row is an event. Times are seconds from the start of the file, to
 millisecond; scores have six decimals. A recording without events is in no row.
 """
 
+import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,13 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tfhier.errors import InputError
-from tfhier.event_tables.content import (
-    Content,
-    absolute_time,
-    began,
-    labels_of,
-    span,
-)
+from tfhier.event_tables.content import Content, absolute_time, began, span
 from tfhier.events import Event, Heard
 
 BEFORE_LEVELS = ("file", "start", "end", "level", "label", "score", "remark")
@@ -25,43 +21,38 @@ AFTER_LEVELS = ("site", "date_time", "event_time", "duration", "sample_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(Event):
     """An event and its recording.
 
     Args:
         file: str. Path of the recording, as it was found.
-        start, end: float. Seconds, 0 <= start < end.
-        level: str. Level of the label.
-        label: str.
-        score: float in [0, 1].
-        remark: str. What is not known of it: "species uncertain".
-        labels: dict of level -> label, finest first, "" where it is open.
-        site: str. Of the recorder, from the file's name; "" if it does not tell.
-        date_time: datetime. When the recording began, from the file's name; or None.
-        event_time: datetime. When the event began; or None.
         duration: float. Of the recording, in seconds.
         sample_rate: int. Of the recording, in Hz.
     """
 
     file: str
-    start: float
-    end: float
-    level: str
-    label: str
-    score: float
-    remark: str
-    labels: dict[str, str]
-    site: str = ""
-    date_time: datetime | None = None
-    event_time: datetime | None = None
     duration: float
     sample_rate: int
+
+    @property
+    def site(self) -> str:
+        """Of the recorder, from the file's name; "" if it does not tell."""
+        return began(self.file)[0]
+
+    @property
+    def date_time(self) -> datetime | None:
+        """When the recording began, from the file's name."""
+        return began(self.file)[1]
+
+    @property
+    def event_time(self) -> datetime | None:
+        """When the event began."""
+        return absolute_time(self.date_time, self.start)
 
 
 def rows_of(content: Content) -> Iterator[Row]:
     """Give the row of every event, in order."""
     for heard in content.heard:
-        site, date_time = began(heard)
         for event in heard.events:
             start, end = span(event)
             yield Row(
@@ -71,11 +62,7 @@ def rows_of(content: Content) -> Iterator[Row]:
                 level=event.level,
                 label=event.label,
                 score=round(float(event.score), 6),
-                remark=event.remark,
-                labels=labels_of(event, content.levels),
-                site=site,
-                date_time=date_time,
-                event_time=absolute_time(date_time, start),
+                labels={level: event.label_on(level) for level in content.levels},
                 duration=round(float(heard.seconds), 3),
                 sample_rate=int(heard.sample_rate),
             )
@@ -113,8 +100,12 @@ def _level(column: str) -> str:
     return name if name in {*BEFORE_LEVELS, *AFTER_LEVELS} else column
 
 
-def check(row: Row) -> None:
-    """Raise an InputError unless a row that was read can be an event."""
+def checked(row: Row) -> Row:
+    """Return a row that was read, as exact as rows are.
+
+    Raises:
+        InputError: It cannot be an event.
+    """
     if not 0 <= row.start < row.end < math.inf:
         raise InputError(
             "start and end are seconds, 0 <= start < end. Received: "
@@ -133,35 +124,44 @@ def check(row: Row) -> None:
             "a recording has a duration in seconds and a sample rate in Hz. Received: "
             f"{row.duration:g}, {row.sample_rate}"
         )
+    start, end = span(row)
+    return dataclasses.replace(
+        row,
+        file=str(Path(row.file)),
+        start=start,
+        end=end,
+        score=round(row.score, 6),
+        duration=round(row.duration, 3),
+    )
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Return rows by recording, in the order of their first rows, then by event."""
+    rows = list(rows)
+    files = dict.fromkeys(row.file for row in rows)
+    places = {file: place for place, file in enumerate(files)}
+    return sorted(rows, key=lambda row: (places[row.file], row.order))
 
 
 def heard_in(rows: Iterable[Row]) -> list[Heard]:
     """Return what was heard in the files of rows, in the order of their first rows.
 
-    Rows may be in any order; length and sample rate are those of a file's first row.
+    Rows may be in any order; length and sample rate are those of a file's first event.
     """
-    by_file: dict[str, list[Row]] = {}
-    for row in rows:
-        by_file.setdefault(row.file, []).append(row)
-    return [
-        Heard(
-            file=Path(file),
-            seconds=own[0].duration,
-            sample_rate=own[0].sample_rate,
-            events=tuple(
-                sorted(map(_event, own), key=lambda e: (e.start, e.end, e.label))
-            ),
+    heard = []
+    for file, group in itertools.groupby(in_order(rows), lambda row: row.file):
+        own = list(group)
+        heard.append(
+            Heard(
+                file=Path(file),
+                seconds=own[0].duration,
+                sample_rate=own[0].sample_rate,
+                events=tuple(map(_event, own)),
+            )
         )
-        for file, own in by_file.items()
-    ]
+    return heard
 
 
 def _event(row: Row) -> Event:
-    return Event(
-        start=row.start,
-        end=row.end,
-        level=row.level,
-        label=row.label,
-        score=row.score,
-        labels=row.labels,
-    )
+    names = (each.name for each in dataclasses.fields(Event))
+    return Event(**{name: getattr(row, name) for name in names})

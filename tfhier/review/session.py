@@ -22,8 +22,8 @@ from tfhier.review import spectrogram
 from tfhier.review.excerpts import Excerpts
 from tfhier.review.table import Key, Table, key
 from tfhier.review.verdicts import Verdicts
+from tfhier.taxonomy import BACKGROUND
 
-BACKGROUND = "background"  # the page has a key for it: none of the labels
 _NUM_KEPT = 6  # excerpts: the one that is shown, those fetched ahead, the last ones
 
 
@@ -65,6 +65,7 @@ class Session:
         self._frequencies = frequencies
         self._above = table.above()
         given = (verdict.label for verdict in verdicts.given.values())
+        # The page has a key for background: none of the labels.
         names = {*self._above, *labels, *given, BACKGROUND} - {""}
         self._labels = {shown(name): name for name in sorted(names)}
         self._read = functools.lru_cache(_NUM_KEPT)(self._excerpt)

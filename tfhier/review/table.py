@@ -7,15 +7,13 @@ that verdicts stay with it when the table is written anew; its number is its pla
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfhier import event_tables
 from tfhier.errors import InputError
 from tfhier.event_tables import csv_table
-from tfhier.event_tables.content import Content
-from tfhier.event_tables.rows import Row, heard_in, rows_of
+from tfhier.event_tables.rows import Row, in_order
 
 Key = tuple[str, str, str, str, str]
 
@@ -78,17 +76,10 @@ def read(path: Path) -> Table:
             f"-o {path} writes it."
         ) from None
     levels = tuple(lines[0][0].labels) if lines else ()
-    rows = {key(row): row for row in _completed((row for row, _ in lines), levels)}
+    rows = {key(row): row for row in in_order(row for row, _ in lines)}
     return Table(
         path=path,
         levels=levels,
         rows=tuple(rows.values()),
         further={key(row): further for row, further in lines},
     )
-
-
-def _completed(rows: Iterable[Row], levels: tuple[str, ...]) -> Iterable[Row]:
-    """Order rows, and derive anew what names of files tell."""
-    heard = tuple(heard_in(rows))
-    highest = max((each.sample_rate for each in heard), default=2) / 2
-    return rows_of(Content(heard=heard, levels=levels, frequencies=(0, highest)))

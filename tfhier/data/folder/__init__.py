@@ -41,6 +41,7 @@ from tfhier.data.folder.layouts import LAYOUTS, Found
 from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
 from tfhier.files import data_folder
+from tfhier.taxonomy import BACKGROUND
 
 NAME = "your own recordings"
 EMBEDDED_NAME = ""
@@ -193,15 +194,15 @@ def _between(
         )
         return [], [note] * bool(found.empty)
     names = sorted({label for row in rows for label in row.labels})
-    same = (name for name in names if name.lower() == windows.BACKGROUND)
-    label = next(same, windows.BACKGROUND)
+    same = (name for name in names if name.lower() == BACKGROUND)
+    label = next(same, BACKGROUND)
     num_calls = sum(bool(set(row.labels) - {label}) for row in rows)
     if not num_calls:
         return [], []  # there is worse to say of such a table
     if not _has_times(rows):
         raise InputError(
             f"background=gaps takes what lies between selections, but {path} has none "
-            f"with times. Give recordings labelled {windows.BACKGROUND} instead."
+            f"with times. Give recordings labelled {BACKGROUND} instead."
         )
     taken, said = windows.gaps(
         selected, found.empty, seconds=clip_seconds, most=num_calls, label=label

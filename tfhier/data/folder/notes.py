@@ -12,7 +12,7 @@ from tfhier.data.clips import PARTS
 from tfhier.data.folder.layouts import listed
 from tfhier.data.folder.segments import TOLERANCE_SECONDS
 from tfhier.data.folder.selections import Row
-from tfhier.data.folder.windows import BACKGROUND
+from tfhier.taxonomy import BACKGROUND
 
 _MAX_COUNTED = 12  # labels whose clips are counted
 

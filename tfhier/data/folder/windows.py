@@ -21,8 +21,8 @@ from tfhier.data.folder.segments import (
 )
 from tfhier.data.folder.selections import Row
 from tfhier.errors import InputError
+from tfhier.taxonomy import BACKGROUND
 
-BACKGROUND = "background"
 MARGIN_SECONDS = 0.5  # between a gap and a selection: who marks a call marks it tightly
 _SHORTER_SECONDS = 1e-3  # less than this is a rounded time, not a shorter selection
 
@@ -145,7 +145,7 @@ def gaps(
             f"lie {MARGIN_SECONDS:g} s from every selection"
             + f" ({len(unknown)} are of unknown length)"
             * bool(unknown)
-            + ". Give recordings labelled background instead, or a smaller "
+            + f". Give recordings labelled {BACKGROUND} instead, or a smaller "
             "--set clip_seconds."
         )
     shares = _shares([len(starts) for starts in found.values()], most)

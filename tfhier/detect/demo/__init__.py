@@ -96,15 +96,8 @@ def run(
 
 
 def write(path: Path, heard: Heard, *, format: str = "") -> None:
-    """Write a table of events of the demo's levels, see `event_tables.write`."""
-    promised = contract.read(MODEL)
-    event_tables.write(
-        path,
-        [heard],
-        levels=promised.taxonomy.levels,
-        frequencies=job.frequencies(promised),
-        format=format,
-    )
+    """Write a table of events of the demo's model, see `event_tables.write`."""
+    event_tables.write(path, [heard], contract.read(MODEL), format=format)
 
 
 def truth_of(made: Soundscape, taxonomy: Taxonomy) -> tuple[Event, ...]:

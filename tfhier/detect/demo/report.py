@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from tfhier import console
+from tfhier import console, event_metrics
 from tfhier.data.forest.soundscapes import Planted
-from tfhier.detect import matching
 from tfhier.detect.demo import Demo
-from tfhier.detect.matching import Matches
+from tfhier.event_metrics import Matches
 from tfhier.events import Event
 
 # dB over the weather, from and below; together `forest.SNR`.
@@ -44,7 +43,7 @@ def lines(demo: Demo) -> Iterator[tuple[str, str]]:
     for level in levels:
         yield level, _counts(_count(demo, level))
     finest, coarsest = levels[0], levels[-1]
-    found, _ = matching.matched(demo.heard.events, demo.truth.events, level=finest)
+    found, _ = event_metrics.matched(demo.heard.events, demo.truth.events, level=finest)
     told = []
     for low, high in _BANDS:
         own = [
@@ -69,7 +68,7 @@ def lines(demo: Demo) -> Iterator[tuple[str, str]]:
 
 
 def _count(demo: Demo, level: str) -> Matches:
-    return matching.count(demo.heard.events, demo.truth.events, level=level)
+    return event_metrics.count(demo.heard.events, demo.truth.events, level=level)
 
 
 def _counts(found: Matches) -> str:
@@ -82,7 +81,7 @@ def _counts(found: Matches) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    low, high = matching.interval(count, total)
+    low, high = event_metrics.interval(count, total)
     share = console.percent(count / total if total else None)
     return f"{share} % [{console.percent(low)}, {console.percent(high)}]"
 
@@ -92,7 +91,7 @@ def _verdict(event: Event, demo: Demo) -> str:
     calls = [each for each in demo.made.calls if _overlap(event, each)]
     levels = demo.taxonomy.levels
     if calls:
-        _, right = matching.matched([event], demo.truth.events, level=event.level)
+        _, right = event_metrics.matched([event], demo.truth.events, level=event.level)
         if right[0]:
             remark = "" if event.level == levels[0] else f", a {calls[0].label}"
             return f"right{remark}"

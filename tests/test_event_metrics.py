@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from tfhier.detect import matching
-from tfhier.detect.matching import Matches
+from tfhier import event_metrics
 from tfhier.errors import InputError
+from tfhier.event_metrics import Matches
 from tfhier.events import Event
 
 
@@ -36,29 +36,29 @@ EVENTS = [
 
 
 def test_calls_are_counted_for_recall_and_events_for_precision():
-    found, right = matching.matched(EVENTS, CALLS, level="species")
+    found, right = event_metrics.matched(EVENTS, CALLS, level="species")
     assert found.tolist() == [True, True, False, False]
     assert right.tolist() == [True, True, False, False, False]
-    assert matching.count(EVENTS, CALLS, level="species") == Matches(
+    assert event_metrics.count(EVENTS, CALLS, level="species") == Matches(
         num_found=2, num_calls=4, num_right=2, num_events=4
     )
 
 
 def test_on_the_level_above_the_open_event_counts_and_species_do_not_matter():
-    found, right = matching.matched(EVENTS, CALLS, level="group")
+    found, right = event_metrics.matched(EVENTS, CALLS, level="group")
     assert found.tolist() == [True, True, True, True]
     assert right.tolist() == [True, True, False, True, True]
-    counts = matching.count(EVENTS, CALLS, level="group")
+    counts = event_metrics.count(EVENTS, CALLS, level="group")
     assert (counts.recall, counts.precision, counts.num_false) == (1.0, 0.8, 1)
 
 
 def test_nothing_heard_and_nothing_there():
-    silent = matching.count([], CALLS, level="species")
+    silent = event_metrics.count([], CALLS, level="species")
     assert silent.recall == 0.0 and math.isnan(silent.precision)
-    empty = matching.count(EVENTS, [], level="species")
+    empty = event_metrics.count(EVENTS, [], level="species")
     assert math.isnan(empty.recall) and empty.precision == 0.0
     assert empty.num_false == 4
-    assert matching.count([], [], level="group").num_events == 0
+    assert event_metrics.count([], [], level="group").num_events == 0
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_nothing_heard_and_nothing_there():
     ],
 )
 def test_intervals_are_wilsons(count, total, expected):
-    assert matching.interval(count, total) == pytest.approx(expected, abs=5e-5)
+    assert event_metrics.interval(count, total) == pytest.approx(expected, abs=5e-5)
 
 
 def test_a_count_beyond_its_total_is_refused():
     with pytest.raises(InputError, match="5 of 4"):
-        matching.interval(5, 4)
+        event_metrics.interval(5, 4)

@@ -1,10 +1,21 @@
-"""How well events match calls that are known to be there: counts, shares, intervals.
+"""How well events agree with calls that are known to be there.
 
-The rule: an event and a call match if they have the same label on a level and share
-some time, however little. A call is *found* if an event matches it, an event is *right*
-if it matches a call. Calls are counted for the recall, events for the precision; so one
-event over two calls finds both and is right once, and two events over one call are both
-right and find it once. An event whose label is open on a level is no event of it.
+Conventions
+-----------
+Events and calls are `Event`s of one recording, compared on one level. An event and a
+call match if they have the same label there and share some time, however little. A call
+is *found* if an event matches it, an event is *right* if it matches a call. Calls are
+counted for the recall, events for the precision; so one event over two calls finds both
+and is right once, and two events over one call are both right and find it once. An
+event whose label is open on the level is no event of it.
+
+A share of nothing is NaN.
+
+Metrics
+-------
+* `matched`: which calls were found, and which events are right.
+* `count`: how many of each, with `recall`, `precision` and false events.
+* `interval`: where the share lies that a count is of, with 95 % (Wilson's score).
 """
 
 import math
@@ -82,13 +93,8 @@ def count(events: Sequence[Event], calls: Sequence[Event], *, level: str) -> Mat
         num_found=int(found.sum()),
         num_calls=len(calls),
         num_right=int(right.sum()),
-        num_events=sum(label_on(event, level) != "" for event in events),
+        num_events=sum(event.label_on(level) != "" for event in events),
     )
-
-
-def label_on(event: Event, level: str) -> str:
-    """Return the label of an event on a level, "" where it is open."""
-    return event.label if event.level == level else event.labels.get(level, "")
 
 
 def interval(count: int, total: int) -> tuple[float, float]:
@@ -121,7 +127,7 @@ def _columns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return labels on a level, starts and ends of events as arrays."""
     return (
-        np.array([label_on(event, level) for event in events], np.str_),
+        np.array([event.label_on(level) for event in events], np.str_),
         np.array([event.start for event in events], np.float64),
         np.array([event.end for event in events], np.float64),
     )

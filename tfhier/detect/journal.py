@@ -23,7 +23,7 @@ _PLACE = "model_path"  # in it: where the model lies decides nothing
 
 
 def folder_of(table: Path) -> Path:
-    """Return where the parts of a table of events lie."""
+    """Return where the journal of a table of events lies."""
     return table.with_name(f"{table.name}.parts")
 
 
@@ -52,7 +52,7 @@ def model_of(table: Path) -> tuple[Path, str] | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Journal:
     """The folder of a job.
 
     Args:
