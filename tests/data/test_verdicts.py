@@ -230,7 +230,7 @@ def test_a_site_can_be_the_test(tmp_path):
 
 
 def test_one_recording_is_divided_by_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "BLOCK_SECONDS", 10.0)
+    monkeypatch.setattr(verdicts, "BLOCK_SECONDS", (10.0,))
     pairs = [("accepted", "gibbon"), ("rejected", "")]
     # Every fifth window overlaps the one behind it, also where a stretch ends.
     judged = [
@@ -285,6 +285,76 @@ def test_background_is_none_of_the_labels_of_a_model_without_it(tmp_path):
     )
     at = int(np.flatnonzero(clips.spans[:, 0] < 15)[0])
     assert clips.observed[at].all() and not clips.targets[at].any()
+
+
+@pytest.mark.parametrize(
+    ("judged", "message"),
+    [
+        ((10.0, "gibbon", "accepted", "owl"), "is accepted as 'gibbon', but was heard"),
+        ((10.0, "gibbon", "accepted", "background"), "but was heard as 'background'"),
+        ((10.0, "gibbon", "rejected", "Owl"), "which the model calls 'owl'. Write it"),
+        ((10.0, "gibbon", "rejected", "Background"), "the model calls 'background'"),
+    ],
+)
+def test_what_contradicts_or_is_misspelt_is_told(tmp_path, judged, message):
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, judged)
+
+
+def test_an_event_on_two_lines_has_one_verdict(tmp_path):
+    path = table(tmp_path, (10.0, "gibbon", "accepted", "gibbon"), files=5)
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    settings = {"clip_seconds": 2.0, "pretrained": model(tmp_path)}
+    path.write_text("".join([header, first, first, *rest]))
+    assert len(verdicts.load(path, **settings)) == 5
+    path.write_text(
+        "".join([header, first, first.replace("accepted", "rejected"), *rest])
+    )
+    with pytest.raises(InputError, match="is there twice, accepted and rejected"):
+        verdicts.load(path, **settings)
+
+
+def test_what_spreadsheets_make_of_verdicts_is_understood(tmp_path):
+    path = table(tmp_path, (10.0, "gibbon", "accepted", "gibbon"), files=5)
+    text = path.read_text().replace(",verdict,", ",Verdict,")
+    path.write_text(text.replace(",accepted,", ",ACCEPTED,"))
+    clips = verdicts.load(path, clip_seconds=2.0, pretrained=model(tmp_path))
+    assert known(clips)["gibbon"] == 1
+
+
+def test_labels_that_the_model_does_not_know_are_named(tmp_path):
+    clips = load(tmp_path, (10.0, "gibbon", "rejected", "dog"))
+    assert any("The model has no dog" in note for note in clips.notes)
+
+
+def test_a_recording_is_the_one_that_was_judged(tmp_path):
+    path = table(tmp_path, (10.0, "gibbon", "accepted", "gibbon"), files=5)
+    settings = {"clip_seconds": 2.0, "pretrained": model(tmp_path)}
+    other = np.random.default_rng(9).uniform(-0.5, 0.5, 20 * RATE)
+    audio.write(
+        tmp_path / "SITE0_20260101_060000.wav",
+        other.astype(np.float32),
+        sample_rate=RATE,
+    )
+    with pytest.raises(InputError, match=r"lasts 20.0 s, but .* 60.0 s. Another file"):
+        verdicts.load(path, **settings)
+
+
+def test_recordings_of_one_name_are_not_taken_for_each_other(tmp_path):
+    judged = (10.0, "gibbon", "accepted", "gibbon")
+    path = table(tmp_path, judged, files=2)
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (tmp_path / "SITE0_20260101_060000.wav").rename(shelf / "REC.wav")
+    text = path.read_text().replace(str(tmp_path), "E:")
+    for number in range(2):
+        name = f"SITE{number}_20260101_060000.wav"
+        text = text.replace(f"E:/{name}", f"E:/night{number}/REC.wav")
+    path.write_text(text)
+    with pytest.raises(InputError, match="would both be .*REC.wav. Keep the folders"):
+        verdicts.load(
+            path, clip_seconds=2.0, pretrained=model(tmp_path), recordings=str(shelf)
+        )
 
 
 def test_recordings_that_were_moved_are_found(tmp_path):

@@ -474,6 +474,19 @@ def test_clips_of_a_long_recording_take_no_more_memory_than_themselves(tmp_path,
     assert abs(clips.fetch([1])[0] - expected).max() < 2**-14  # two 16-bit roundings
 
 
+def test_silent_spans_are_in_order_where_they_may_be(paths, cache):
+    sound, _ = audio.read(paths[0])
+    sound[400:800] = 0
+    soundfile.write(paths[0], sound, RATE)
+    spans = np.array([[0.2, 0.25], [0.0, 0.25]]) * len(sound) / RATE / 0.25
+    spans[0] = [450 / RATE, 700 / RATE]
+    with pytest.raises(audio.AudioError, match="has no sound at"):
+        _decode_spans(paths, cache, spans=spans, files=(0, 1))
+    clips = _decode_spans(paths, cache, spans=spans, files=(0, 1), may_be_silent=True)
+    assert not clips.samples[0].any() and clips.samples[1].any()
+    assert clips.lengths[0] == 250
+
+
 def test_all_clips_of_a_bad_file_are_bad(paths, cache):
     _spoil(paths[0])
     clips = _decode_spans(paths, cache, skip_bad=True)

@@ -256,3 +256,25 @@ def test_a_kill_while_a_job_starts_over_mixes_no_two_jobs(tmp_path, monkeypatch)
         journal.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=False)
     journal.open({"threshold": 0.6}, tmp_path / "m.tflite", fresh=True)
     assert journal.read(file) is None
+
+
+def test_a_table_that_somebody_corrected_is_not_written_over(
+    tmp_path, model, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    record(Path("a.wav"), 2.1, seed=1)
+    words = ["detect", str(model), "a.wav", "-o", "events.csv", "--threshold", "0.55"]
+    assert command_line.main(words) == 0
+    assert command_line.main(words) == 0  # as it was written
+    table = Path("events.csv")
+    table.write_text(table.read_text() + "\n")
+    capsys.readouterr()
+    for more in ([], ["--fresh"]):
+        assert command_line.main([*words, *more]) == 2
+        assert "not as tfhier detect wrote it" in capsys.readouterr().err
+    table.rename("mine.csv")
+    assert command_line.main(words) == 0
+    Path("heard.csv").write_text("my own list\n")
+    assert command_line.main(words) == 2
+    assert "no list of recordings of tfhier" in capsys.readouterr().err
+    assert Path("heard.csv").read_text() == "my own list\n"

@@ -145,7 +145,7 @@ def test_random_events_are_read_back(path):
                     (random_event(draw, levels) for _ in range(draw.randrange(1, 6))),
                     key=lambda e: (e.start, e.end, e.label),
                 ),
-                seconds=draw.randrange(10_000) / 1000,
+                seconds=(1.1e8 + draw.randrange(10_000)) / 1000,  # behind all events
                 sample_rate=draw.randrange(1, 400_000),
             )
             for number in range(draw.randrange(5))
@@ -166,6 +166,16 @@ def random_event(draw, levels) -> Event:
         score=draw.randrange(10**6 + 1) / 10**6,
         labels=dict(zip(levels, [""] * depth + known, strict=True)),
     )
+
+
+def test_a_lost_decimal_point_is_told(path):
+    write(path)
+    header, line, *rest = path.read_text().splitlines(keepends=True)
+    cells = line.split(",")
+    cells[2] = cells[2].replace(".", "")
+    path.write_text("".join([header, ",".join(cells), *rest]))
+    with pytest.raises(InputError, match=r"line 2: the event ends at .* but the rec"):
+        read(path)
 
 
 def test_lines_may_be_sorted_and_left_out(path):

@@ -486,11 +486,23 @@ def test_a_label_that_nobody_validates_is_named(data, tmp_path):
     assert told.notes == bundle.notes
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_with_anything_else_in_it_is_left_alone(data, tmp_path, fresh):
+    experiment = tiny.on_features(data, epochs=1, seeds=(0,))
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "night.wav").write_bytes(b"irreplaceable")
+    with pytest.raises(InputError, match="holds recordings, no results of an exp"):
+        sweep.run(make_job(data, tmp_path, experiment), fresh=fresh)
+    (kept,) = tmp_path.rglob("*.*")
+    assert kept.read_bytes() == b"irreplaceable"
+
+
 def test_a_run_on_other_clips_is_said_to_be_one(data, tmp_path):
     experiment = tiny.on_features(data, epochs=1, seeds=(0,))
-    sweep.run(make_job(data, tmp_path, experiment))
+    home = tmp_path / "home"
+    sweep.run(make_job(data, home, experiment))
     elsewhere = tiny.write(tmp_path / "elsewhere", seed=1, with_audio=False)
-    job = make_job(elsewhere, tmp_path, experiment)
+    job = make_job(elsewhere, home, experiment)
     with pytest.raises(
         InputError, match=r"a run on other clips or labels.* \(.*data_finger.* -> "
     ):

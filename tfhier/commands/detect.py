@@ -247,16 +247,20 @@ def _files(args: argparse.Namespace, wanted) -> int:
         raise InputError(f"{args.output} is no name for a table. Give one: events.csv")
     files = predict.find_clips(args.audio)
     event_tables.check(args.output, len(files), format=form)
+    kept = journal.Journal(journal.folder_of(args.output))
+    kept.check_table(args.output)
+    effort.check(args.output.parent)
     model = model_paths.find(args.model)
     outcome = job.run(
         model,
         files,
-        journal.folder_of(args.output),
+        kept.folder,
         wanted,
         num_workers=num_workers,
         fresh=args.fresh,
     )
     event_tables.write(args.output, outcome.heard, contract.read(model), format=form)
+    kept.note_table(args.output)
     effort.write(args.output.with_name(effort.HEARD), outcome.heard)
     effort.write_failed(args.output.with_name(effort.FAILED), outcome.failed)
     _show(args, outcome)

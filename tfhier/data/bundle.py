@@ -240,6 +240,7 @@ def build(
             seconds=seconds,
             folder=cache_folder("waveforms"),
             spans=clips.spans,
+            may_be_silent=clips.may_be_silent,
             skip_bad=skip_bad,
         )
         clip_samples = source.samples.shape[1]

@@ -58,6 +58,8 @@ class Clips:
         upper: Dict of level -> (targets, observed), each (N, labels of the level), of
             levels above the leaves, in the order of the taxonomy's labels: where more
             is known of them than what follows from the leaves. None where it is not.
+        may_be_silent: bool. Whether clips of spans without any sound are in order, as
+            stretches of a long recording may be; else they are an error.
         notes: Tuple of str. What the loader left out or decided, in sentences.
 
     Raises:
@@ -81,6 +83,7 @@ class Clips:
     folds: np.ndarray | None = None
     conditions: np.ndarray | None = None
     upper: Mapping[str, Labelling] | None = None
+    may_be_silent: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -29,6 +29,7 @@ def decode_all(
     place: Path,
     sample_rate: int,
     num_samples: int,
+    may_be_silent: bool,
     skip_bad: bool,
     num_workers: int,
 ) -> None:
@@ -62,7 +63,10 @@ def decode_all(
             return [(row, error) for row in own]
         results = []
         for row, clip in zip(own, clips, strict=True):
-            if spans is not None and (not len(clip) or clip.min() == clip.max()):
+            is_silent = not len(clip) or (
+                clip.min() == clip.max() and not may_be_silent
+            )
+            if spans is not None and is_silent:
                 results.append((row, _no_sound(path, spans[row])))
                 continue
             _store(clip, rows[row])

@@ -121,6 +121,7 @@ def decode(
     seconds: float,
     folder: Path,
     spans: np.ndarray | None = None,
+    may_be_silent: bool = False,
     skip_bad: bool = False,
     num_workers: int | None = None,
 ) -> Waveforms:
@@ -139,6 +140,7 @@ def decode(
         spans: float array (clips, 2). Start and end of every clip in its file, in
             seconds; a file with several clips is decoded once. Defaults to None: a clip
             is a whole file.
+        may_be_silent: bool. Whether a span without any sound is in order.
         skip_bad: bool. Whether a file that `audio.read` refuses is left as a row of
             zeros and listed in `bad`, instead of stopping.
         num_workers: int > 0 or None. Threads; None: one for each core.
@@ -160,7 +162,7 @@ def decode(
             f" sample_rate={sample_rate}, seconds={seconds}."
         )
     folder = Path(folder)
-    place = folder / _fingerprint(paths, spans, sample_rate, num_samples)
+    place = folder / _fingerprint(paths, spans, sample_rate, num_samples, may_be_silent)
     shape = (len(paths), num_samples)
     if not _is_complete(place):
         folder.mkdir(parents=True, exist_ok=True)
@@ -173,6 +175,7 @@ def decode(
                     place=place,
                     sample_rate=sample_rate,
                     num_samples=num_samples,
+                    may_be_silent=may_be_silent,
                     skip_bad=skip_bad,
                     num_workers=num_workers or os.cpu_count() or 1,
                 )
@@ -211,6 +214,7 @@ def _fingerprint(
     spans: np.ndarray | None,
     sample_rate: int,
     num_samples: int,
+    may_be_silent: bool,
 ) -> str:
     """Name a set by its settings and its files, as 16 hexadecimal digits."""
     stamps = []
@@ -223,6 +227,8 @@ def _fingerprint(
     settings = [FORMAT, int(sample_rate), num_samples, stamps]
     if spans is not None:
         settings.append(np.asarray(spans).tolist())
+    if may_be_silent:
+        settings.append("silent")
     content = json.dumps(settings)
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

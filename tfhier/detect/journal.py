@@ -2,6 +2,7 @@
 
     events.csv.parts/job.json          what was asked for, and where the model lay
     events.csv.parts/3f0a...json       one recording and its events
+    events.csv.parts/.table            the digest of the table that was written of them
 
 A recording's file is written when all of it was heard, whole or not at all, so that a
 killed job loses the recordings in hand and no other. It counts as long as the recording
@@ -19,6 +20,7 @@ from tfhier.events import Event, Heard
 from tfhier.files import read_json, write_json, write_text
 
 _JOB = "job.json"
+_TABLE = ".table"
 _PLACE = "model_path"  # in it: where the model lies decides nothing
 
 
@@ -48,6 +50,8 @@ def model_of(table: Path) -> tuple[Path, str] | None:
     if not place.is_file():
         return None
     content = read_json(place)
+    if not isinstance(content, dict) or not {_PLACE, "model"} <= content.keys():
+        return None
     return Path(content[_PLACE]), content["model"]
 
 
@@ -102,6 +106,26 @@ class Journal:
         # A kill may have left the request under its temporary name.
         names = os.listdir(self.folder) if self.folder.exists() else []
         return any(not name.startswith(".job-") for name in names)
+
+    def check_table(self, table: Path) -> None:
+        """Raise an InputError for a table that this job did not write as it is.
+
+        It may be somebody's own, or one that somebody corrected.
+        """
+        note = self.folder / _TABLE
+        if not table.is_file() or (
+            note.is_file() and note.read_text("utf-8") == digest_of(table)
+        ):
+            return
+        raise InputError(
+            f"{table} is there already and not as tfhier detect wrote it: it may hold "
+            "corrections or verdicts. Give another --output, or move it away."
+        )
+
+    def note_table(self, table: Path) -> None:
+        """Keep what the table is that was written."""
+        if table.is_file():
+            write_text(self.folder / _TABLE, digest_of(table))
 
     @staticmethod
     def identity(file: Path) -> list[int] | None:

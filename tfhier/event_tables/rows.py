@@ -19,6 +19,8 @@ from tfhier.events import Event, Heard
 BEFORE_LEVELS = ("file", "start", "end", "level", "label", "score", "remark")
 AFTER_LEVELS = ("site", "date_time", "event_time", "duration", "sample_rate")
 
+_BEYOND_SECONDS = 1.0  # tables round, and a hand may draw an event to the end
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Event):
@@ -123,6 +125,11 @@ def checked(row: Row) -> Row:
         raise InputError(
             "a recording has a duration in seconds and a sample rate in Hz. Received: "
             f"{row.duration:g}, {row.sample_rate}"
+        )
+    if row.end > row.duration + _BEYOND_SECONDS:
+        raise InputError(
+            f"the event ends at {row.end:g} s, but the recording lasts "
+            f"{row.duration:g} s. Has a spreadsheet taken a decimal point for another?"
         )
     start, end = span(row)
     return dataclasses.replace(

@@ -47,13 +47,16 @@ def of_columns(further: Mapping[str, str], path: Path) -> Verdict:
     """Return what the columns of a reviewed table say of an event.
 
     Args:
-        further: dict of name -> text. The columns behind those of a table of events.
+        further: dict of name -> text. The columns behind those of a table of events;
+            names and verdicts in any case, as spreadsheets correct them.
         path: Path of the table, to name in errors.
 
     Raises:
         InputError: It is no verdict.
     """
-    verdict, label, at = (further.get(name, "").strip() for name in COLUMNS)
+    known = {name.strip().lower(): cell for name, cell in further.items()}
+    verdict, label, at = (known.get(name, "").strip() for name in COLUMNS)
+    verdict = verdict.lower()
     if verdict not in ("", *VERDICTS):
         raise InputError(
             f"{path}: a verdict is {', '.join(VERDICTS)} or empty. Received: "

@@ -6,6 +6,7 @@ where a grid is searched, and `fold2/` below that for cross-validation) and
 figures beside them, and where, when and on what the numbers were made.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from tfhier.train import reuse, yardsticks
 from tfhier.train import run as training
 from tfhier.train.job import Job
 from tfhier.train.request import check_settings, is_trained, run_request
+
+# What training, reports and exports leave in an experiment's folder.
+_RESULTS = {
+    "metrics.json", "yardstick.json", "report.html", "plots", "serving", "export.json",
+    "model_card.md",
+}  # fmt: skip
+_RESULT = re.compile(r"seed\d+|.+=.+|.+\.tflite")
 
 
 def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
@@ -42,6 +50,7 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         raise InputError(
             "--fresh deletes the models that --test-only evaluates. Give one of them."
         )
+    _check_folder(job.folder)
     with locked(job.folder / ".lock", task=f"working on {job.name}"):
         settings = list(job.experiment.runs())
         if not test_only:
@@ -67,6 +76,24 @@ def run(job: Job, *, fresh: bool = False, test_only: bool = False) -> dict:
         write_json(job.folder / "metrics.json", summary)
     # What was written, not what was computed: NaN is null in both.
     return read_json(job.folder / "metrics.json")
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise an InputError for a folder with anything but results in it.
+
+    Results would be scattered among it, and `fresh` would delete it.
+    """
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [
+        name
+        for name in names
+        if not (name.startswith(".") or name in _RESULTS or _RESULT.fullmatch(name))
+    ]
+    if foreign:
+        raise InputError(
+            f"{folder} holds {', '.join(foreign[:3])}{' ...' * (len(foreign) > 3)}, no "
+            "results of an experiment. Give another --output, or move that away."
+        )
 
 
 def _check(job: Job, settings: list[Experiment], *, fresh: bool) -> None:

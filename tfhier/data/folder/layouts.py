@@ -117,11 +117,11 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = [f for f in sorted(folders) if is_new and f[0] != "."]
         if is_new:
             yield from (
-                _legible(Path(home, name)) for name in sorted(names) if name[0] != "."
+                legible(Path(home, name)) for name in sorted(names) if name[0] != "."
             )
 
 
-def _legible(file: Path) -> Path:
+def legible(file: Path) -> Path:
     """Return a file; raise an InputError if its name is not UTF-8."""
     try:
         os.fspath(file).encode()

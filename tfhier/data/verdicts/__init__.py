@@ -15,12 +15,14 @@
   events, are background too: the model heard none of its labels there. Without them
   nothing holds it to that.
 * Parts: about a fifth of the clips is set aside for the test. Clips of one recording
-  stay together; where there are fewer than 5, those of 10 minutes of one do.
+  stay together; where there are fewer than 5, those of 10 minutes of one do (or of 1
+  minute, or 10 s, where that makes fewer than 5).
 * Licence: yours. There is nothing to download and no stand-in.
 """
 
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,21 +32,21 @@ import numpy as np
 from tfhier import contract, recorder_names
 from tfhier.contract import Contract
 from tfhier.data.clips import Clips
-from tfhier.data.folder import division, selections, windows
+from tfhier.data.folder import division, segments, selections, windows
+from tfhier.data.folder.layouts import legible
+from tfhier.data.verdicts.lines import Event, Lines, judged_in, read, unknown
 from tfhier.data.verdicts.said import (
     Said,
     beside,
     complete,
     is_possible,
     labellings,
-    of_verdict,
     there,
 )
 from tfhier.errors import InputError
-from tfhier.event_tables import csv_table, places, verdict
+from tfhier.event_tables import places
 from tfhier.event_tables.rows import Row
 from tfhier.files import data_folder
-from tfhier.taxonomy import Taxonomy
 
 NAME = "events that people judged"
 EMBEDDED_NAME = ""
@@ -52,7 +54,9 @@ EMBEDDED_FEATURES = ()
 SETTINGS = ("clip_seconds", "pretrained", "background", "recordings", "test_groups")
 
 MIN_RECORDINGS = 5  # of which one can be set aside for the test and one to choose by
-BLOCK_SECONDS = 600.0  # that stay together where there are fewer
+# That stay together where there are fewer: the longest of which there are enough.
+BLOCK_SECONDS = (600.0, 60.0, 10.0)
+_LENGTH_TOLERANCE = 0.05  # of some formats headers tell a length only about
 
 
 def load(
@@ -84,14 +88,14 @@ def load(
             the model's, recordings are missing, or a site is not in it.
     """
     path = Path(path)
-    lines = _read(path)
+    lines = read(path)
     if not pretrained:
         raise InputError(
             "Verdicts are on the events of a model: name it with --set pretrained=FILE"
             ".keras, or use tfhier train --from."
         )
     promised = contract.read(Path(pretrained).expanduser())
-    judged = list(_judged(path, lines, promised.taxonomy))
+    judged = list(judged_in(path, lines, promised.taxonomy))
     where = Path(recordings).expanduser() if recordings else None
     files = _find(path, judged, where)
     clips, notes = _cut(judged, files, clip_seconds, promised)
@@ -142,7 +146,8 @@ def load(
         max_seconds=clip_seconds,
         spans=np.array([row.span for row in rows], np.float64),
         groups=groups,
-        notes=(*notes, *grouped, *divided),
+        may_be_silent=True,
+        notes=(*notes, *unknown(lines, path, promised.taxonomy), *grouped, *divided),
     )
 
 
@@ -164,14 +169,6 @@ def default_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class _Event:
-    """An event with what people said of it."""
-
-    row: Row
-    said: Said
-
-
-@dataclass(frozen=True)
 class _Clip:
     """A window of a recording."""
 
@@ -181,65 +178,8 @@ class _Clip:
     said: Said
 
 
-def _judged(
-    path: Path, lines: Sequence[tuple[Row, dict[str, str]]], taxonomy: Taxonomy
-) -> Iterator[_Event]:
-    """Give the events that were judged; what was not said of an event is open.
-
-    Raises:
-        InputError: A label or a verdict does not fit the model.
-    """
-    for row, further in lines:
-        given = verdict.of_columns(further, path)
-        if not given.verdict:
-            continue
-        is_known = row.level in taxonomy.levels and row.label in taxonomy.labels_of(
-            row.level
-        )
-        if not is_known:
-            raise InputError(
-                f"{path}: {row.level} '{row.label}' is no label of the model. Give the "
-                "model that found these events: --model"
-            )
-        said = of_verdict(row, given, taxonomy)
-        if not is_possible(said, taxonomy):
-            raise InputError(
-                f"{path}: the event of {row.file} at {row.start:g} s is "
-                f"{given.verdict} as '{row.label}', but was heard as '{given.label}': "
-                "one is not without the other. Judge it again."
-            )
-        yield _Event(row, said)
-
-
-def _read(path: Path) -> list[tuple[Row, dict[str, str]]]:
-    """Return the lines of a reviewed table.
-
-    Raises:
-        InputError: There is none, or no verdict in it, or not all that were given.
-    """
-    if not path.is_file():
-        raise InputError(
-            f"There is no {path}. tfhier review writes it beside the table of events."
-        )
-    journal = path.with_suffix(".journal")
-    if journal.is_file() and journal.stat().st_size:
-        raise InputError(
-            f"{journal} holds verdicts that are not in {path.name} yet. Wait for the "
-            "review page, or open it once more and stop it: tfhier review "
-            f"{path}"
-        )
-    lines = csv_table.read_rows(path)
-    if not any(further.get("verdict", "").strip() for _, further in lines):
-        reviewed = verdict.reviewed_path(path)
-        hint = f"; {reviewed} may" if reviewed != path and reviewed.is_file() else ""
-        raise InputError(
-            f"{path} holds no verdict{hint}. Judge events first: tfhier review {path}"
-        )
-    return lines
-
-
 def _find(
-    path: Path, judged: Sequence[_Event], recordings: Path | None
+    path: Path, judged: Sequence[Event], recordings: Path | None
 ) -> dict[str, Path]:
     """Return where the recordings of events lie.
 
@@ -257,17 +197,41 @@ def _find(
             f"{len(missing)} of {len(found)} recordings of {path} are not there. The "
             f"first: {missing[0]}. Say where they lie now: --recordings FOLDER"
         )
+    taken: dict[str, str] = {}
+    for name, file in found.items():
+        other = taken.setdefault(os.path.realpath(file), name)
+        if other != name:
+            raise InputError(
+                f"{name} and {other} of {path} would both be {file}. Keep the folders "
+                "of recordings of equal names below --recordings FOLDER."
+            )
+    rows = {event.row.file: event.row for event in judged}
+    for name, file in found.items():
+        _check_recording(rows[name], legible(file))
     return found
 
 
+def _check_recording(row: Row, file: Path) -> None:
+    """Raise an InputError for a recording that is not the one that was judged."""
+    length = segments.seconds_of(file)
+    if length is not None and abs(length - row.duration) > max(
+        1.0, _LENGTH_TOLERANCE * row.duration
+    ):
+        raise InputError(
+            f"{file} lasts {length:.1f} s, but the recording that was judged lasts "
+            f"{row.duration:.1f} s. Another file has its name now; say where the "
+            "recordings lie: --recordings FOLDER"
+        )
+
+
 def _cut(
-    judged: Sequence[_Event],
+    judged: Sequence[Event],
     files: dict[str, Path],
     seconds: float,
     promised: Contract,
 ) -> tuple[list[_Clip], list[str]]:
     """Return the windows of events, each once, with what is known of it."""
-    by_file: dict[str, list[_Event]] = defaultdict(list)
+    by_file: dict[str, list[Event]] = defaultdict(list)
     for event in judged:
         by_file[event.row.file].append(event)
     clips, num_open = [], 0
@@ -302,13 +266,13 @@ def _cut(
             "none of the model's labels, or several, where it knows one at a time"
             if promised.softmax
             else f"{num_open} clips say nothing of the model's labels: unsure, or "
-            "heard as what it does not know."
+            "denied where another event has the same label."
         )
     return clips, notes
 
 
 def _between(
-    lines: Sequence[tuple[Row, dict[str, str]]],
+    lines: Lines,
     files: dict[str, Path],
     seconds: float,
     most: int,
@@ -355,17 +319,28 @@ def _groups(rows: Sequence[selections.Row], root: Path) -> tuple[np.ndarray, lis
     num_recordings = len(set(groups.tolist()))
     if num_recordings >= MIN_RECORDINGS or any(row.part for row in rows):
         return groups, []
-    stretches, last = [], ("", -1, 0.0)
-    for row, group in zip(rows, groups.tolist(), strict=True):
-        number = int(row.span[0] // BLOCK_SECONDS)
+    for seconds in BLOCK_SECONDS:
+        stretches = _stretches(rows, groups.tolist(), seconds)
+        if len(set(stretches)) >= MIN_RECORDINGS:
+            break
+    note = (
+        f"{num_recordings} recordings are too few to set one aside: stretches of "
+        f"{seconds:g} s are divided instead. Figures of other days and sites are "
+        "likely to be lower."
+    )
+    return np.array(stretches, np.str_), [note]
+
+
+def _stretches(
+    rows: Sequence[selections.Row], groups: Sequence[str], seconds: float
+) -> list[str]:
+    """Return the stretch of its recording that each clip, in order, lies in."""
+    found, last = [], ("", -1, 0.0)
+    for row, group in zip(rows, groups, strict=True):
+        number = int(row.span[0] // seconds)
         # What overlaps stays together, also where a stretch ends.
         if group == last[0] and row.span[0] < last[2]:
             number = last[1]
         last = group, number, row.span[1]
-        stretches.append(f"{group}#{number * BLOCK_SECONDS:g}")
-    note = (
-        f"{num_recordings} recordings are too few to set one aside: stretches of "
-        f"{BLOCK_SECONDS / 60:g} minutes are divided instead. Figures of other days "
-        "and sites are likely to be lower."
-    )
-    return np.array(stretches, np.str_), [note]
+        found.append(f"{group}#{number * seconds:g}")
+    return found

@@ -36,6 +36,22 @@ def of_verdict(row: Row, given: Verdict, taxonomy: Taxonomy) -> Said:
     return said
 
 
+def agrees(row: Row, given: Verdict, taxonomy: Taxonomy) -> bool:
+    """Return whether what was heard may stand beside an accepted label.
+
+    It is the same, a finer one, none, or one that the model does not know.
+    """
+    if given.verdict != "accepted":
+        return True
+    if given.label == windows.BACKGROUND:
+        return row.label == windows.BACKGROUND
+    for level in taxonomy.levels:
+        if given.label in taxonomy.labels_of(level):
+            above = taxonomy.lineage(level, given.label).get(row.level, "")
+            return row.label in above.split("|")
+    return True
+
+
 def there(said: Said, taxonomy: Taxonomy) -> set[tuple[str, str]]:
     """Return what is there: labels, and those above them."""
     found = set()
