@@ -190,13 +190,14 @@ primates_hier_resatt = _hierarchy.but(row="ResAtt", head="resatt")
 
 # -- The recipe on one's own recordings, see docs/data.md
 
-own_cnn10 = recipes.CALLS.but(row="CNN10", table="Own recordings", baseline="own_cnn10")
+own_cnn10 = recipes.OWN_RECORDINGS.but(row="CNN10", baseline="own_cnn10")
 own_mobilenet_v1 = own_cnn10.but(row="MobileNetV1", backbone="mobilenet_v1")
 
 # -- The detector of `tfhier detect --demo`, on recordings of the synthetic forest:
 #    tfhier/detect/demo/README.md has the commands
 
 primates_demo = own_cnn10.but(
+    gain_db=0.0,
     row="CNN10, species and primates",
     table="The demo's detector, on a SYNTHETIC forest",
     baseline="primates_demo",

@@ -23,7 +23,7 @@ PITCHES = {"high": 2000.0, "low": 400.0}
 SHORT = ("epochs=6", "steps_per_epoch=8")
 NETWORK = (
     "frontend=panns_8k", "backbone=cnn6", "width=0.0625", "clip_seconds=1.0",
-    "mixup_alpha=0.0", "ema_decay=0.0", *SHORT,
+    "mixup_alpha=0.0", "ema_decay=0.0", "gain_db=0.0", *SHORT,
 )  # fmt: skip
 
 
@@ -166,6 +166,17 @@ def test_what_cannot_be_trained_is_told(home, further, tmp_path, capsys):
     assert "lies in no folder of a run" in told("--from", table, "--model", other)
     with pytest.raises(InputError, match="There is no model"):
         fine_tuning.trained_of(tmp_path / "none.tflite")
+
+
+def test_windows_between_events_hold_the_head_by_default(home):
+    trained = fine_tuning.trained_of(home / "first")
+    experiment = fine_tuning.on_verdicts(trained)
+    assert experiment.background == "gaps"
+    assert experiment.frozen and experiment.initial_head and experiment.embeds_once
+    # Whatever decides the shape of the network is as it was.
+    kept = read_json(trained.parent / "experiment.json")
+    for name in ("frontend", "backbone", "width", "head", "hidden_units", "loss"):
+        assert getattr(experiment, name) == kept[name]
 
 
 def test_a_site_can_be_the_test(home, tmp_path):

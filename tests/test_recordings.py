@@ -359,6 +359,16 @@ def test_streams_of_nonsense_are_refused_at_once(options, reason):
         pcm_blocks(stream, **options)
 
 
+def test_a_wav_file_is_no_stream_of_samples(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(100), 8_000)
+    with (
+        path.open("rb") as stream,
+        pytest.raises(audio.AudioError, match=r"header of a WAV file.*arecord -t raw"),
+    ):
+        list(pcm_blocks(stream, source_rate=8_000, sample_rate=8_000))
+
+
 def test_faults_of_a_stream_say_so(tmp_path):
     def heard(stream, **options):
         options = {"source_rate": 8_000, "sample_rate": 8_000} | options
@@ -634,6 +644,7 @@ def test_memory_is_bounded(tmp_path, rng, kind):
     num_heard = 0
     if kind == "stream":
         with path.open("rb") as stream:
+            stream.seek(44)  # behind the header
             for block in pcm_blocks(stream, source_rate=rate, sample_rate=16_000):
                 num_heard += len(block)
     else:

@@ -147,3 +147,27 @@ def test_precision_is_worked_out_by_hand():
         assert found == pytest.approx([expected])
     never = thresholds.at_precision(scores, 0 * targets, targets < 2, precision=0.5)
     assert never.tolist() == [np.inf]
+
+
+def test_no_threshold_falls_below_an_earlier_one():
+    scores = np.array([[0.1, 0.9, 0.9], [0.8, 0.8, 0.2], [0.2, 0.7, 0.3]])
+    targets = np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
+    observed = np.ones(scores.shape, bool)
+    alone = thresholds.fit(scores, targets, observed)
+    assert alone[0] == pytest.approx(0.5) and alone[2] < 0.3
+    # Higher where it was higher; as it was where a label has one kind alone.
+    before = np.array([0.6, 0.35, 0.4])
+    found = thresholds.fit(scores, targets, observed, before=before)
+    assert found.tolist() == [0.6, 0.35, 0.4]
+    assert thresholds.fit(scores, targets, observed, before=before / 10)[0] == alone[0]
+    precise = thresholds.at_precision(
+        scores, targets, observed, precision=0.5, before=before
+    )
+    assert precise.tolist() == [0.6, 0.35, 0.4]
+
+
+def test_thresholds_of_a_contract_without_any_are_the_default():
+    tree = Taxonomy.parse("fine,coarse\na,x\nb,x\n")
+    found = thresholds.of({"fine": (0.2, 0.3)}, tree)
+    assert found["fine"].tolist() == [0.2, 0.3]
+    assert found["coarse"].tolist() == [thresholds.DEFAULT]

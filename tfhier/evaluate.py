@@ -223,9 +223,9 @@ def _results(
     """
     taxonomy, labellings = bundle.taxonomy, bundle.labellings
     scores = score(model, bundle, rows)
-    kept = dict(before.thresholds) if before else {}
+    kept = thresholds.of(before.thresholds if before else {}, taxonomy)
     if not choosing.size:
-        fitted = thresholds.of(kept, taxonomy)
+        fitted = kept
         test = evaluate_levels(scores, labellings, rows, taxonomy, fitted)
         return scores, fitted, {}, {"test": test}
     seen = score(model, bundle, choosing)
@@ -234,7 +234,7 @@ def _results(
             seen[level],
             targets[choosing],
             observed[choosing],
-            before=kept.get(level),
+            before=kept[level] if before else None,
         )
         for level, (targets, observed) in labellings.items()
     }
@@ -249,9 +249,7 @@ def _results(
                 targets[choosing],
                 observed[choosing],
                 precision=share,
-                before=(before.precise if before else {})
-                .get(f"{share:g}", {})
-                .get(level),
+                before=kept[level] if before else None,
             )
             for level, (targets, observed) in labellings.items()
         }

@@ -40,3 +40,6 @@ CALLS = Experiment(
         "seeds": (0,),
     },
 )
+
+# How loud a recorder is, and how far a label's examples were, is no mark of a label.
+OWN_RECORDINGS = CALLS.but(table="Own recordings", gain_db=20.0)

@@ -214,6 +214,11 @@ def _decode_pcm(
     rest = b""
     for content in _reads(stream, name):
         content = rest + content
+        if not has_samples and content.startswith(b"RIFF"):
+            raise audio.AudioError(
+                f"{name}: begins with the header of a WAV file, not with samples. Send "
+                "them raw (arecord -t raw), or hear the file itself."
+            )
         end = len(content) - len(content) % frame_size
         rest = content[end:]
         if not end:

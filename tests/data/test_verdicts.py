@@ -200,6 +200,46 @@ def test_labels_that_exclude_each_other_are_all_known(tmp_path):
     assert any("5 clips say too little" in note for note in clips.notes)
 
 
+def test_what_contradicts_together_is_not_denied(tmp_path):
+    # Judged apart, each is possible; of one window the group would be there and not.
+    clips = load(
+        tmp_path,
+        (10.0, "primate", "accepted", "primate"),
+        (10.1, "gibbon", "rejected", ""),
+        (9.9, "langur", "rejected", ""),
+        (30.0, "owl", "rejected", ""),
+    )
+    for row in range(len(clips)):
+        found = known(clips, row)
+        if "primate*" in found:
+            assert found["primate*"] == 1 or "gibbon" in found
+
+
+@pytest.mark.parametrize("with_background", [True, False])
+def test_windows_between_events_are_background(tmp_path, with_background):
+    tree = TREE
+    if not with_background:
+        tree = Taxonomy.parse("species,group\ngibbon,primate\nlangur,primate\n")
+    judged = [(float(at), "gibbon", "accepted", "gibbon") for at in (5, 15, 25)]
+    # Nobody judged this one: what is in it is not known, so it is no background.
+    clips = load(
+        tmp_path,
+        *judged,
+        (40.0, "gibbon", "", ""),
+        background="gaps",
+        facts={"taxonomy": tree},
+    )
+    gaps = np.array([not known_gibbon for known_gibbon in clips.targets[:, 0]])
+    assert gaps.sum() == 15 == (~gaps).sum()  # as many as there are clips of events
+    assert clips.observed[gaps].all()
+    labels = tree.labels_of("species")
+    expected = [float(name == "background") for name in labels]
+    assert (clips.targets[gaps] == expected).all()
+    busy = [(at, at + 1.0) for at in (5.0, 15.0, 25.0, 40.0)]
+    for start, end in clips.spans[gaps]:
+        assert all(end <= first - 0.5 or start >= last + 0.5 for first, last in busy)
+
+
 # -- Parts -----------------------------------------------------------------------------
 
 

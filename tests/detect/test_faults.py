@@ -19,6 +19,7 @@ from tests.detect.made import OPTIONS, ROOT, command, files, record
 from tfhier import __main__ as command_line
 from tfhier import contract, event_tables
 from tfhier.detect import job
+from tfhier.detect.journal import digest_of
 from tfhier.errors import InputError
 from tfhier.events import Heard
 
@@ -271,10 +272,33 @@ def test_a_table_that_somebody_corrected_is_not_written_over(
     capsys.readouterr()
     for more in ([], ["--fresh"]):
         assert command_line.main([*words, *more]) == 2
-        assert "not as tfhier detect wrote it" in capsys.readouterr().err
+        assert "not as this job of tfhier detect wrote it" in capsys.readouterr().err
     table.rename("mine.csv")
     assert command_line.main(words) == 0
     Path("heard.csv").write_text("my own list\n")
     assert command_line.main(words) == 2
-    assert "no list of recordings of tfhier" in capsys.readouterr().err
+    assert "not as this job of tfhier detect wrote it" in capsys.readouterr().err
     assert Path("heard.csv").read_text() == "my own list\n"
+
+
+def test_a_recording_of_the_same_size_and_another_date_is_heard_anew(tmp_path):
+    journal = job.Journal(tmp_path / "parts")
+    journal.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
+    file = record(tmp_path / "a.wav", 1.4, seed=1)
+    silence = Heard(file=file, seconds=1.4, sample_rate=8_000, events=())
+    journal.write(silence, journal.identity(file))
+    (journal.folder / ".3f0a-x8f2k1.json").write_text("{")  # of a kill
+    journal.open({"threshold": 0.5}, tmp_path / "m.tflite", fresh=False)
+    assert not list(journal.folder.glob(".*.json"))
+    assert journal.read(file) == silence
+    os.utime(file, (1, 1))
+    assert journal.read(file) is None
+
+
+def test_every_file_of_a_saved_model_counts(tmp_path):
+    for name in ("saved_model.pb", "variables/data"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    before = digest_of(tmp_path)
+    (tmp_path / "variables" / "data").write_text("2")
+    assert digest_of(tmp_path) != before

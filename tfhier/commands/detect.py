@@ -45,7 +45,12 @@ def add(p: argparse.ArgumentParser) -> None:
         metavar="AUDIO",
         help="files, or folders of them",
     )
-    p.add_argument("-o", "--output", type=Path, help="table of events, events.csv")
+    p.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="table of events, events.csv; needed with recordings",
+    )
     p.add_argument(
         "--demo",
         action=_Demo,
@@ -211,6 +216,7 @@ def _demo(args: argparse.Namespace, wanted) -> int:
     for topic, text in report.lines(found):
         console.line(topic, text)
     console.line("table", str(output))
+    console.line("model", f"{demo.MODEL}: try it on files of yours, or train your own")
     console.line(
         "next",
         "on your own recordings, with a model that knows your species (docs/data.md): "
@@ -248,8 +254,12 @@ def _files(args: argparse.Namespace, wanted) -> int:
     files = predict.find_clips(args.audio)
     event_tables.check(args.output, len(files), format=form)
     kept = journal.Journal(journal.folder_of(args.output))
-    kept.check_table(args.output)
-    effort.check(args.output.parent)
+    results = [
+        args.output,
+        *(args.output.with_name(name) for name in (effort.HEARD, effort.FAILED)),
+    ]
+    for path in results:
+        kept.check_result(path)
     model = model_paths.find(args.model)
     outcome = job.run(
         model,
@@ -259,12 +269,30 @@ def _files(args: argparse.Namespace, wanted) -> int:
         num_workers=num_workers,
         fresh=args.fresh,
     )
-    event_tables.write(args.output, outcome.heard, contract.read(model), format=form)
-    kept.note_table(args.output)
-    effort.write(args.output.with_name(effort.HEARD), outcome.heard)
-    effort.write_failed(args.output.with_name(effort.FAILED), outcome.failed)
+    promised = contract.read(model)
+    event_tables.write(args.output, outcome.heard, promised, format=form)
+    effort.write(results[1], outcome.heard)
+    effort.write_failed(results[2], outcome.failed)
+    for path in results:
+        kept.note_result(path)
+    console.line(
+        "model", f"{model} ({journal.digest_of(model)}), {_told(wanted, promised)}"
+    )
     _show(args, outcome)
     return SOME_FAILED if outcome.failed else 0
+
+
+def _told(wanted, promised) -> str:
+    """Return the thresholds that were used, of the finest level."""
+    level = promised.taxonomy.fine
+    bounds = wanted.thresholds(promised)[level]
+    pairs = [
+        f"{label} {bound:.2f}"
+        for label, bound in zip(promised.taxonomy.labels_of(level), bounds, strict=True)
+        if label not in wanted.ignored
+    ]
+    more = f" ... ({len(pairs)} labels)" if len(pairs) > 6 else ""
+    return f"thresholds: {', '.join(pairs[:6])}{more}"
 
 
 def _show(args: argparse.Namespace, outcome) -> None:

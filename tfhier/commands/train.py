@@ -87,12 +87,12 @@ def run(args: argparse.Namespace) -> None:
         if not args.output:
             raise InputError("Name the folder of the result: -o saved_models/NAME")
         output = args.output
-        experiment = recipes.CALLS.but(row="Own recordings")
+        experiment = recipes.OWN_RECORDINGS
     experiment = experiment.but(test_groups=tuple(args.test_site))
     # TensorFlow takes seconds to load: not for typing errors.
     with console.without_native_messages():
         from tfhier import study
-    study.run(
+    (summary,) = study.run(
         {output.name: experiment},
         study.Options(
             data=str(args.verdicts or args.data),
@@ -106,7 +106,29 @@ def run(args: argparse.Namespace) -> None:
             command=shlex.join(["tfhier", *sys.argv[1:]]),
         ),
     )
+    if args.verdicts:
+        _compare(summary)
     console.line("next", f"tfhier export {shlex.quote(str(output))} --to tflite")
+
+
+def _compare(summary: dict) -> None:
+    """Say whether verdicts made a model better, on clips that are held out."""
+    from tfhier.train.yardsticks import BEFORE
+
+    before = summary["yardsticks"][BEFORE]["test"]
+    gains = {
+        level: found["mAP"]["mean"] - before[level]["mAP"]["mean"]
+        for level, found in summary["test"].items()
+        if None not in (found["mAP"]["mean"], before[level]["mAP"]["mean"])
+    }
+    if not gains:
+        console.line("before", "not to be compared: too few verdicts of both kinds")
+        return
+    told = ", ".join(f"{level} mAP {100 * gain:+.1f}" for level, gain in gains.items())
+    advice = ""
+    if min(gains.values()) <= 0:
+        advice = ": no better on every level, judge more events or keep the old model"
+    console.line("before", f"to now, on the clips held out, {told}{advice}")
 
 
 def _model(args: argparse.Namespace) -> Path:

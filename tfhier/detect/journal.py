@@ -2,7 +2,7 @@
 
     events.csv.parts/job.json          what was asked for, and where the model lay
     events.csv.parts/3f0a...json       one recording and its events
-    events.csv.parts/.table            the digest of the table that was written of them
+    events.csv.parts/.NAME.digest      what a table is that was written of them
 
 A recording's file is written when all of it was heard, whole or not at all, so that a
 killed job loses the recordings in hand and no other. It counts as long as the recording
@@ -20,7 +20,6 @@ from tfhier.events import Event, Heard
 from tfhier.files import read_json, write_json, write_text
 
 _JOB = "job.json"
-_TABLE = ".table"
 _PLACE = "model_path"  # in it: where the model lies decides nothing
 
 
@@ -78,6 +77,10 @@ class Journal:
                 something else.
         """
         request = self.folder / _JOB
+        if request.is_file():
+            # What a kill left of files that were being written.
+            for part in self.folder.glob(".*.json"):
+                part.unlink()
         if not request.is_file() and self._holds_another():
             raise InputError(
                 f"{self.folder} is not of a job of tfhier (it has no {_JOB}). Give "
@@ -107,25 +110,29 @@ class Journal:
         names = os.listdir(self.folder) if self.folder.exists() else []
         return any(not name.startswith(".job-") for name in names)
 
-    def check_table(self, table: Path) -> None:
-        """Raise an InputError for a table that this job did not write as it is.
+    def check_result(self, path: Path) -> None:
+        """Raise an InputError for a file that this job did not write as it is.
 
-        It may be somebody's own, or one that somebody corrected.
+        It may be somebody's own, corrected, or another table's.
         """
-        note = self.folder / _TABLE
-        if not table.is_file() or (
-            note.is_file() and note.read_text("utf-8") == digest_of(table)
+        note = self._note_of(path)
+        if not path.is_file() or (
+            note.is_file() and note.read_text("utf-8") == digest_of(path)
         ):
             return
         raise InputError(
-            f"{table} is there already and not as tfhier detect wrote it: it may hold "
-            "corrections or verdicts. Give another --output, or move it away."
+            f"{path} is there already and not as this job of tfhier detect wrote it: "
+            "it may hold corrections or verdicts, or be of another table in this "
+            "folder. Give an --output in another folder, or move it away."
         )
 
-    def note_table(self, table: Path) -> None:
-        """Keep what the table is that was written."""
-        if table.is_file():
-            write_text(self.folder / _TABLE, digest_of(table))
+    def note_result(self, path: Path) -> None:
+        """Keep what a file is that was written of the job."""
+        if path.is_file():
+            write_text(self._note_of(path), digest_of(path))
+
+    def _note_of(self, path: Path) -> Path:
+        return self.folder / f".{path.name}.digest"
 
     @staticmethod
     def identity(file: Path) -> list[int] | None:

@@ -123,6 +123,9 @@ class Options(Rules):
 def _at_precision(promised: Contract, precision: float) -> dict:
     """Return the thresholds of a contract that are at least so precise.
 
+    Where validation clips are told apart with ease the lowest such threshold is close
+    to 0, and lets all through that they lack: none is below that of the best F1.
+
     Raises:
         InputError: There are none.
     """
@@ -135,4 +138,8 @@ def _at_precision(promised: Contract, precision: float) -> dict:
             f"far as its validation clips told (it has {shares}). Give a threshold "
             "instead: --threshold 0.8"
         )
-    return known[min(enough)]
+    found = known[min(enough)]
+    return {
+        level: tuple(map(max, bounds, promised.thresholds.get(level, bounds)))
+        for level, bounds in found.items()
+    }

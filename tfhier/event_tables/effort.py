@@ -13,7 +13,6 @@ they can be joined by file; without recordings they have their header.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tfhier.errors import InputError
 from tfhier.event_tables.cells import csv_line, quotable
 from tfhier.event_tables.content import began, iso
 from tfhier.events import Heard
@@ -21,22 +20,6 @@ from tfhier.files import write_text
 
 HEARD, FAILED = "heard.csv", "failed.csv"
 COLUMNS = ("file", "site", "date_time", "duration", "sample_rate", "events")
-_FAILED_COLUMNS = ("file", "reason")
-
-
-def check(folder: Path) -> None:
-    """Raise an InputError for files of these names that are somebody's own."""
-    for name, columns in ((HEARD, COLUMNS), (FAILED, _FAILED_COLUMNS)):
-        path = folder / name
-        if path.is_file():
-            with path.open("rb") as file:
-                first = file.readline(1 << 10)
-            if first.strip() != csv_line(columns).strip().encode():
-                raise InputError(
-                    f"{path} is there already and no list of recordings of tfhier "
-                    "detect, which writes one there. Move it away, or give an "
-                    "--output in another folder."
-                )
 
 
 def write(path: Path, heard: Sequence[Heard]) -> None:
@@ -46,7 +29,7 @@ def write(path: Path, heard: Sequence[Heard]) -> None:
 
 def write_failed(path: Path, failed: Mapping[Path, str]) -> None:
     """Write the recordings that could not be heard, and why."""
-    rows = [_FAILED_COLUMNS, *((str(file), why) for file, why in failed.items())]
+    rows = [("file", "reason"), *((str(file), why) for file, why in failed.items())]
     write_text(path, "".join(csv_line([*map(quotable, row)]) for row in rows))
 
 

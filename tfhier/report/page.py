@@ -183,7 +183,7 @@ PARTS = {
 
 
 # Data of one's own: nobody published anything on it to compare with.
-_WITHOUT_PAPER = ("folder", "gibbons")
+_WITHOUT_PAPER = ("folder", "verdicts", "gibbons")
 
 READING = (
     "Observed labels: those that an annotator gave for a clip, as present or absent. "

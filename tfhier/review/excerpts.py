@@ -57,8 +57,8 @@ class Excerpts:
         start, end = self.span(row)
         if not path.is_file():
             raise AudioError(
-                f"{path}: there is no such file. If the recordings were moved, start "
-                "again with --recordings FOLDER."
+                f"{path}: there is no such file from here or beside the table. Start "
+                "again where tfhier detect ran, or with --recordings FOLDER."
             )
         waveform, sample_rate = recordings.excerpt(path, start=start, end=end)
         if sample_rate != row.sample_rate:

@@ -5,7 +5,7 @@
 * Layout: the table of events with its columns and, behind them, `verdict`,
   `reviewed_label` and `reviewed_at`; recordings where it says, or below `recordings`.
 * Clips: windows of the model's length around events that were judged; a longer event
-  is cut into several, as by the data set `folder`.
+  is cut into several, as by the data set `folder`, as far as the review page plays it.
 * Labels, on every level: what was accepted is there, and with it all above it; what was
   rejected is not, and nothing below it; what people heard instead is there. Of all else
   nothing is known. Only `background` is more: it is nothing else, and nothing else is
@@ -53,6 +53,7 @@ EMBEDDED_NAME = ""
 EMBEDDED_FEATURES = ()
 SETTINGS = ("clip_seconds", "pretrained", "background", "recordings", "test_groups")
 
+HEARD_SECONDS = 60.0  # of an event that the review page shows and plays
 MIN_RECORDINGS = 5  # of which one can be set aside for the test and one to choose by
 # That stay together where there are fewer: the longest of which there are enough.
 BLOCK_SECONDS = (600.0, 60.0, 10.0)
@@ -135,9 +136,7 @@ def load(
         name=path.name,
         kind="other",
         labels=promised.taxonomy.labels_of(fine),
-        keys=np.array(
-            [f"{row.file.as_posix()}#{row.span[0]:.3f}" for row in rows], np.str_
-        ),
+        keys=np.array([f"{clip.name}#{clip.span[0]:.3f}" for clip in clips], np.str_),
         targets=known[fine][0],
         observed=known[fine][1],
         upper={level: own for level, own in known.items() if level != fine},
@@ -170,8 +169,9 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class _Clip:
-    """A window of a recording."""
+    """A window of a recording, which the table calls `name`."""
 
+    name: str
     file: Path
     site: str
     span: tuple[float, float]
@@ -241,7 +241,9 @@ def _cut(
         found: dict[tuple[float, float], Said] = defaultdict(dict)
         for event in events:
             row = event.row
-            for span in windows.around((row.start, row.end), row.duration, seconds):
+            # Of a longer event people heard the beginning.
+            end = min(row.end, row.start + HEARD_SECONDS)
+            for span in windows.around((row.start, end), row.duration, seconds):
                 inside = np.flatnonzero((starts < span[1]) & (ends > span[0]))
                 near = set().union(*(heard[other] for other in inside))
                 span = round(span[0], 3), round(span[1], 3)
@@ -254,11 +256,14 @@ def _cut(
             if known is None:
                 num_open += 1
             else:
-                clips.append(_Clip(files[name], _site(name), span, known))
-    accepted = sum(any(event.said.values()) for event in judged)
+                clips.append(_Clip(name, files[name], _site(name), span, known))
+    calls = sum(
+        any(is_so and name != windows.BACKGROUND for (_, name), is_so in e.said.items())
+        for e in judged
+    )
     notes = [
-        f"{len(judged)} verdicts, {accepted} of a label that is there, make "
-        f"{len(clips)} clips of {seconds:g} s."
+        f"{len(judged)} verdicts, {calls} of them on sounds of the model's labels, "
+        f"make {len(clips)} clips of {seconds:g} s."
     ]
     if num_open:
         notes.append(
@@ -301,9 +306,10 @@ def _between(
         f"{len(rows)} clips from between events count as background, as the model "
         "heard nothing there."
     )
-    return [_Clip(row.file, _site(names[row.file]), row.span, said) for row in rows], [
-        note
-    ]
+    return [
+        _Clip(names[row.file], row.file, _site(names[row.file]), row.span, said)
+        for row in rows
+    ], [note]
 
 
 def _site(name: str) -> str:

@@ -192,7 +192,7 @@
         choice.addEventListener("click", () => take(name));
         return choice;
       });
-      at("choices").replaceChildren(...(made.length ? made : [element("li", "no such label")]));
+      at("choices").replaceChildren(...(made.length ? made : [element("li", "no such label; more with: tfhier review --labels NAME")]));
       if (made[marked]) made[marked].scrollIntoView({ block: "nearest" });
     }
 
@@ -205,7 +205,7 @@
     at("typed").addEventListener("keydown", (pressed) => {
       const move = { ArrowDown: 1, ArrowUp: -1 }[pressed.key];
       if (move) mark(marked + move);
-      else if (pressed.key === "Enter") take(choices[marked]);
+      else if (pressed.key === "Enter") choices.length && take(choices[marked]);
       else return;
       pressed.preventDefault();
       pressed.stopPropagation();
