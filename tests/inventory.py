@@ -16,16 +16,20 @@ import numpy as np
 from tfhier import heads
 from tfhier.backbones import BACKBONES
 from tfhier.layers import (
+    ClippedAttentionPool,
+    GlobalWeightedRankPool,
     GroupedAveragePool,
     GroupedMaxPool,
     GroupedNoisyOr,
     LogMel,
     MatmulConv2D,
+    PaddedAveragePool,
     PadFrames,
     Patches,
     ResidualAttention,
     SoftDecisionTree,
     SpecAugment,
+    TwoStepAttentionPool,
     Unfold,
 )
 from tfhier.taxonomy import Taxonomy
@@ -258,6 +262,37 @@ LAYERS = (
         outputs=((40, 16),),
         num_trained=0,
         random=True,
+    ),
+    _layer(
+        lambda: ClippedAttentionPool(5),
+        inputs=((6, 4, 3),),
+        outputs=((5,),),
+        num_trained=2 * (3 * 5 + 5),
+    ),
+    _layer(
+        lambda: GlobalWeightedRankPool(0.9),
+        inputs=((6, 4, 3),),
+        outputs=((3,),),
+        num_trained=0,
+    ),
+    _layer(
+        lambda: PaddedAveragePool(3),
+        inputs=((6, 4, 3),),
+        outputs=((6, 4, 3),),
+        num_trained=0,
+    ),
+    _layer(
+        lambda: TwoStepAttentionPool(time_kernel=3),
+        inputs=((6, 4, 3),),
+        outputs=((3,),),
+        num_trained=2 * (4 * 4 + 4) + 2 * (3 + 1),
+    ),
+    _layer(
+        lambda: TwoStepAttentionPool(6, squash="classification", return_maps=True),
+        "TwoStepAttentionPool as published, with its maps",
+        inputs=((6, 4, 3),),
+        outputs=((3,), (6, 3), (6, 3), (6, 3), (6, 4, 3)),
+        num_trained=2 * (4 * 4 + 4) + 2 * (6 * 6 + 6),
     ),
     # One patch a clip: as many rows as clips.
     _layer(

@@ -97,7 +97,7 @@ def test_computed_output_shape_is_the_real_one(case):
     computed = case.make().compute_output_shape(
         shapes[0] if len(shapes) == 1 else shapes
     )
-    computed = computed if len(case.outputs) > 1 else (computed,)
+    computed = parts(computed) if len(case.outputs) > 1 else [computed]
     assert tuple(computed) == tuple((None, *shape) for shape in case.outputs)
 
 

@@ -60,8 +60,8 @@ class ClippedAttentionPool(keras.layers.Layer):
         scores = ops.log_softmax(self.classifier(inputs), axis=-1)
         return ops.sigmoid(ops.sum(scores * weights, axis=(1, 2)))
 
-    def compute_output_shape(self, input_shape, frame_mask_shape=None):
-        return (input_shape[0], self.num_classes)
+    def compute_output_shape(self, inputs_shape, frame_mask_shape=None):
+        return (inputs_shape[0], self.num_classes)
 
     def get_config(self):
         return {

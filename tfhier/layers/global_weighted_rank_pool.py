@@ -58,8 +58,8 @@ class GlobalWeightedRankPool(keras.layers.Layer):
         values = ops.flip(ops.sort(values, axis=1), axis=1)
         return ops.sum(values * weights, axis=1) / ops.sum(weights, axis=1)
 
-    def compute_output_shape(self, input_shape, frame_mask_shape=None):
-        return (input_shape[0], input_shape[3])
+    def compute_output_shape(self, inputs_shape, frame_mask_shape=None):
+        return (inputs_shape[0], inputs_shape[3])
 
     def get_config(self):
         return {**super().get_config(), "decay": self.decay}

@@ -7,8 +7,8 @@ from keras import ops
 
 Squash = Literal["attention", "classification"]
 
-# A masked frame's logit: its share of a softmax is 0 in every float type.
-_NEVER = -1e9
+# A masked frame's logit: finite, and its share of a softmax 0, in every float type.
+_NEVER = -1e4
 
 
 @keras.saving.register_keras_serializable(package="tfhier")
@@ -146,8 +146,8 @@ class TwoStepAttentionPool(keras.layers.Layer):
         else:
             scores = ops.sigmoid(scores)
         if keep is not None:
-            attention = attention * keep + _NEVER * (1.0 - keep)
-        weights = ops.softmax(attention, axis=-1)
+            attention = ops.where(keep > 0, attention, _NEVER)
+        weights = _softmax(attention)
         return ops.sum(scores * weights, axis=-1), weights, scores
 
     def _over_time(self, frames, kernel, bias):
@@ -158,8 +158,8 @@ class TwoStepAttentionPool(keras.layers.Layer):
         found = ops.conv(rows, kernel, padding="same", data_format="channels_last")
         return ops.reshape(found, (-1, shape[1], shape[2])) + bias
 
-    def compute_output_shape(self, input_shape, frame_mask_shape=None):
-        batch, frames, mels, classes = input_shape
+    def compute_output_shape(self, inputs_shape, frame_mask_shape=None):
+        batch, frames, mels, classes = inputs_shape
         if not self.return_maps:
             return (batch, classes)
         return {
@@ -182,3 +182,9 @@ class TwoStepAttentionPool(keras.layers.Layer):
 
 def _dense(values, kernel, bias):
     return ops.matmul(values, kernel) + bias
+
+
+def _softmax(logits):
+    # Keras's own warns of maps with one frame, which are in order here.
+    powers = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    return powers / ops.sum(powers, axis=-1, keepdims=True)
