@@ -122,6 +122,8 @@ def test_verdicts_are_learned(home, further):
 
 def test_the_model_as_it_was_stands_beside_it(home, further):
     summary = read_json(further / "metrics.json")
+    table = str(further.with_name("events-reviewed.csv"))
+    assert summary["command"].startswith(f"tfhier train --from {table} --set epochs=6")
     before = summary["yardsticks"][BEFORE]["test"]["label"]
     assert before["mAP"]["mean"] <= summary["test"]["label"]["mAP"]["mean"]
     # What lay below was never judged.

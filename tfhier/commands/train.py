@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 
 from tfhier import console
@@ -103,12 +102,30 @@ def run(args: argparse.Namespace) -> None:
             marks_data=False,
             fresh=args.fresh,
             skip_bad=args.skip_bad,
-            command=shlex.join(["tfhier", *sys.argv[1:]]),
+            command=_typed(args),
         ),
     )
     if args.verdicts:
         _compare(summary)
     console.line("next", f"tfhier export {shlex.quote(str(output))} --to tflite")
+
+
+def _typed(args: argparse.Namespace) -> str:
+    """Return the command, for the record."""
+    given = {
+        "--from": args.verdicts,
+        "--model": args.model,
+        "--recordings": args.recordings,
+        "--output": args.output,
+        "--seeds": args.seeds,
+    }
+    words = ["tfhier", "train", *([args.data] if args.data else [])]
+    for name, value in given.items():
+        words += [name, str(value)] if value else []
+    words += ["--test-site", *args.test_site] if args.test_site else []
+    words += ["--profile", args.profile] if args.profile != "small" else []
+    words += ["--set", *args.set] if args.set else []
+    return shlex.join([*words, *(["--skip-bad"] if args.skip_bad else [])])
 
 
 def _compare(summary: dict) -> None:

@@ -194,7 +194,8 @@ READING = (
     "Yardsticks: logistic regression for each label, on the same clips and labels, "
     "from means (or means and standard deviations) over time of log-mels or "
     "precomputed features; where a frozen backbone embeds the clips, also from mean "
-    "embeddings.",
+    "embeddings; where the head of a saved model was trained further, that model as "
+    "it was.",
     "Mean ± standard deviation: over the runs listed here, which differ by seed and, "
     "under cross-validation, by fold.",
 )
@@ -208,9 +209,10 @@ NO_THRESHOLDS = (
     "each is 50 %."
 )
 UPPER_LEVELS = (
-    "Coarse labels: one counts as absent when each of the labels below it that was "
-    "asked about is absent. With few labels observed many such negatives are wrong; "
-    "where the full truth is known, that table is the one to trust.",
+    "Coarse labels: where nobody was asked about them (people who judge events are), "
+    "one counts as absent when each of the labels below it that was asked about is "
+    "absent. With few labels observed many such negatives are wrong; where the full "
+    "truth is known, that table is the one to trust.",
     "Violation rate: of all labels that are decided to be present, the share whose "
     "parent is decided to be absent.",
 )
