@@ -276,9 +276,30 @@ def test_a_table_that_somebody_corrected_is_not_written_over(
     table.rename("mine.csv")
     assert command_line.main(words) == 0
     Path("heard.csv").write_text("my own list\n")
-    assert command_line.main(words) == 2
-    assert "not as this job of tfhier detect wrote it" in capsys.readouterr().err
+    assert command_line.main(words) == 0
     assert Path("heard.csv").read_text() == "my own list\n"
+    assert "a.wav" in Path("events-heard.csv").read_text()
+
+
+def test_tables_in_one_folder_have_lists_of_their_own(
+    tmp_path, model, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    record(Path("a.wav"), 2.1, seed=1)
+    Path("b.wav").touch()
+    words = ["detect", str(model), "--threshold", "0.55", "-o"]
+    assert command_line.main([*words, "one.csv", "b.wav", "a.wav"]) == 3
+    assert command_line.main([*words, "two.csv", "a.wav"]) == 0
+    assert "see two-heard.csv" in capsys.readouterr().out
+    assert "b.wav" in Path("failed.csv").read_text()
+    assert "b.wav" not in Path("two-failed.csv").read_text()
+    # Again: each its own.
+    assert command_line.main([*words, "one.csv", "b.wav", "a.wav"]) == 3
+    assert command_line.main([*words, "two.csv", "a.wav"]) == 0
+    assert {path.name for path in Path().glob("*.csv")} == {
+        "one.csv", "two.csv", "heard.csv", "failed.csv", "two-heard.csv",
+        "two-failed.csv",
+    }  # fmt: skip
 
 
 def test_a_recording_of_the_same_size_and_another_date_is_heard_anew(tmp_path):

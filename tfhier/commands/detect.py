@@ -254,12 +254,16 @@ def _files(args: argparse.Namespace, wanted) -> int:
     files = predict.find_clips(args.audio)
     event_tables.check(args.output, len(files), format=form)
     kept = journal.Journal(journal.folder_of(args.output))
-    results = [
-        args.output,
-        *(args.output.with_name(name) for name in (effort.HEARD, effort.FAILED)),
-    ]
-    for path in results:
-        kept.check_result(path)
+    heard, failed = (
+        _beside(args.output, name, kept) for name in (effort.HEARD, effort.FAILED)
+    )
+    for path in (args.output, heard, failed):
+        if not kept.may_write(path):
+            raise InputError(
+                f"{path} is there already and not as this job of tfhier detect wrote "
+                "it: it may hold corrections or verdicts. Give another --output, or "
+                "move it away."
+            )
     model = model_paths.find(args.model)
     outcome = job.run(
         model,
@@ -271,15 +275,27 @@ def _files(args: argparse.Namespace, wanted) -> int:
     )
     promised = contract.read(model)
     event_tables.write(args.output, outcome.heard, promised, format=form)
-    effort.write(results[1], outcome.heard)
-    effort.write_failed(results[2], outcome.failed)
-    for path in results:
+    effort.write(heard, outcome.heard)
+    effort.write_failed(failed, outcome.failed)
+    for path in (args.output, heard, failed):
         kept.note_result(path)
     console.line(
         "model", f"{model} ({journal.digest_of(model)}), {_told(wanted, promised)}"
     )
-    _show(args, outcome)
+    _show(args.output, heard, failed, outcome)
     return SOME_FAILED if outcome.failed else 0
+
+
+def _beside(table: Path, name: str, kept) -> Path:
+    """Return where a list of recordings goes: by the table's name, if it is not alone.
+
+    Args:
+        table: Path of the table of events.
+        name: str. What the list is called beside a table that is alone.
+        kept: Journal of the job.
+    """
+    plain = table.with_name(name)
+    return plain if kept.may_write(plain) else table.with_name(f"{table.stem}-{name}")
 
 
 def _told(wanted, promised) -> str:
@@ -295,9 +311,7 @@ def _told(wanted, promised) -> str:
     return f"thresholds: {', '.join(pairs[:6])}{more}"
 
 
-def _show(args: argparse.Namespace, outcome) -> None:
-    from tfhier.event_tables import effort
-
+def _show(table: Path, heard: Path, failed: Path, outcome) -> None:
     hours = sum(each.seconds for each in outcome.heard) / 3600
     counts: dict[str, int] = {}
     for each in outcome.heard:
@@ -306,17 +320,15 @@ def _show(args: argparse.Namespace, outcome) -> None:
     before = f", {outcome.num_before} of them before" if outcome.num_before else ""
     console.line(
         "heard",
-        f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see "
-        f"{args.output.with_name(effort.HEARD)}",
+        f"{len(outcome.heard)} recordings, {hours:.2f} h{before}, see {heard}",
     )
     told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     console.line("events", f"{sum(counts.values())}{': ' * bool(told)}{told}")
-    console.line("table", str(args.output))
+    console.line("table", str(table))
     if outcome.failed:
         console.line(
             "failed",
-            f"{len(outcome.failed)} recordings, see "
-            f"{args.output.with_name(effort.FAILED)}",
+            f"{len(outcome.failed)} recordings, see {failed}",
         )
 
 

@@ -110,20 +110,14 @@ class Journal:
         names = os.listdir(self.folder) if self.folder.exists() else []
         return any(not name.startswith(".job-") for name in names)
 
-    def check_result(self, path: Path) -> None:
-        """Raise an InputError for a file that this job did not write as it is.
+    def may_write(self, path: Path) -> bool:
+        """Return whether a file is not there, or is as this job wrote it.
 
-        It may be somebody's own, corrected, or another table's.
+        Another may be somebody's own, corrected, or another table's.
         """
         note = self._note_of(path)
-        if not path.is_file() or (
+        return not path.is_file() or (
             note.is_file() and note.read_text("utf-8") == digest_of(path)
-        ):
-            return
-        raise InputError(
-            f"{path} is there already and not as this job of tfhier detect wrote it: "
-            "it may hold corrections or verdicts, or be of another table in this "
-            "folder. Give an --output in another folder, or move it away."
         )
 
     def note_result(self, path: Path) -> None:
