@@ -1,6 +1,7 @@
 """Pools of class maps: NumPy oracles, the authors' numbers, and masked frames."""
 
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -14,7 +15,9 @@ from tfhier.layers import (
     TwoStepAttentionPool,
 )
 
-CASES = Path(__file__).parents[2] / "shared" / "parity" / "misc"
+PARITY = Path(
+    os.environ.get("TFHIER_PARITY") or Path(__file__).parents[1] / "../shared/parity"
+)
 POOLS = {
     "two steps, the paper's form": lambda: TwoStepAttentionPool(time_kernel=5),
     "two steps, the code's form": lambda: TwoStepAttentionPool(
@@ -28,10 +31,10 @@ POOLS = {
 
 
 def published(name: str) -> dict:
-    path = CASES / f"{name}.json"
+    path = PARITY / "misc" / f"{name}.json"
     if not path.is_file():
-        pytest.skip("no reference cases here")
-    return json.loads(path.read_text())
+        pytest.skip(f"no reference numbers at {path}; set TFHIER_PARITY")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def channels_last(values) -> np.ndarray:

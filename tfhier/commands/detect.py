@@ -279,9 +279,8 @@ def _files(args: argparse.Namespace, wanted) -> int:
     effort.write_failed(failed, outcome.failed)
     for path in (args.output, heard, failed):
         kept.note_result(path)
-    console.line(
-        "model", f"{model} ({journal.digest_of(model)}), {_told(wanted, promised)}"
-    )
+    digest = journal.digest_of(model)
+    console.line("model", f"{model} ({digest}), {_told(wanted, promised)}")
     _show(args.output, heard, failed, outcome)
     return SOME_FAILED if outcome.failed else 0
 

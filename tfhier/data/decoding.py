@@ -63,10 +63,7 @@ def decode_all(
             return [(row, error) for row in own]
         results = []
         for row, clip in zip(own, clips, strict=True):
-            is_silent = not len(clip) or (
-                clip.min() == clip.max() and not may_be_silent
-            )
-            if spans is not None and is_silent:
+            if spans is not None and _is_mute(clip, may_be_silent=may_be_silent):
                 results.append((row, _no_sound(path, spans[row])))
                 continue
             _store(clip, rows[row])
@@ -144,6 +141,11 @@ def _cut(path: Path, spans: np.ndarray, sample_rate: int) -> list[np.ndarray]:
                 pieces[clip].append(piece)
             at += len(block)
     return [np.concatenate(own) for own in pieces]
+
+
+def _is_mute(clip: np.ndarray, *, may_be_silent: bool) -> bool:
+    """Return whether a stretch lies outside its file, or is silent and may not be."""
+    return not len(clip) or (not may_be_silent and clip.min() == clip.max())
 
 
 def _no_sound(path: Path, span: np.ndarray) -> audio.AudioError:

@@ -28,11 +28,11 @@ def folder_of(table: Path) -> Path:
     return table.with_name(f"{table.name}.parts")
 
 
-def digest_of(model: Path) -> str:
-    """Return what tells a model, a file or a SavedModel, from others."""
-    within = sorted(each for each in model.rglob("*") if each.is_file())
+def digest_of(path: Path) -> str:
+    """Return what tells a file, or the files of a SavedModel, from others."""
+    within = sorted(each for each in path.rglob("*") if each.is_file())
     digests = []
-    for each in within or [model]:
+    for each in within or [path]:
         with each.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     if within:

@@ -47,6 +47,7 @@ from tfhier.errors import InputError
 from tfhier.event_tables import places
 from tfhier.event_tables.rows import Row
 from tfhier.files import data_folder
+from tfhier.taxonomy import BACKGROUND
 
 NAME = "events that people judged"
 EMBEDDED_NAME = ""
@@ -121,8 +122,7 @@ def load(
     targets, observed = (
         np.concatenate([pair[at] for pair in known.values()], axis=1) for at in (0, 1)
     )
-    root = path.parent
-    groups, grouped = _groups(rows, root)
+    groups, grouped = _groups(rows, path.parent)
     try:
         parts, divided = division.divide(path, rows, targets, observed, groups)
     except InputError:
@@ -146,7 +146,7 @@ def load(
         spans=np.array([row.span for row in rows], np.float64),
         groups=groups,
         may_be_silent=True,
-        notes=(*notes, *unknown(lines, path, promised.taxonomy), *grouped, *divided),
+        notes=(*notes, *unknown(lines, promised.taxonomy), *grouped, *divided),
     )
 
 
@@ -258,7 +258,7 @@ def _cut(
             else:
                 clips.append(_Clip(name, files[name], _site(name), span, known))
     calls = sum(
-        any(is_so and name != windows.BACKGROUND for (_, name), is_so in e.said.items())
+        any(is_so and name != BACKGROUND for (_, name), is_so in e.said.items())
         for e in judged
     )
     notes = [
@@ -286,7 +286,7 @@ def _between(
     """Return windows in which the model heard none of its labels, as background."""
     taxonomy = promised.taxonomy
     leaves = taxonomy.labels_of(taxonomy.fine)
-    if promised.softmax and windows.BACKGROUND not in leaves:
+    if promised.softmax and BACKGROUND not in leaves:
         return [], []  # one of its labels is always there
     names = {file: name for name, file in files.items()}
     events = [
@@ -301,7 +301,7 @@ def _between(
             f"No {seconds:g} s lie between events: nothing says what is none of the "
             "labels but verdicts."
         ]
-    said = {(taxonomy.fine, leaf): leaf == windows.BACKGROUND for leaf in leaves}
+    said = {(taxonomy.fine, leaf): leaf == BACKGROUND for leaf in leaves}
     note = (
         f"{len(rows)} clips from between events count as background, as the model "
         "heard nothing there."

@@ -1,20 +1,18 @@
 """The lines of a reviewed table, read as what they say of the labels of a model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfhier.data.folder import windows
 from tfhier.data.folder.layouts import listed
 from tfhier.data.verdicts.said import Said, agrees, is_possible, of_verdict
 from tfhier.errors import InputError
 from tfhier.event_tables import csv_table, verdict
 from tfhier.event_tables.rows import Row
 from tfhier.event_tables.verdict import Verdict
-from tfhier.taxonomy import Taxonomy
+from tfhier.taxonomy import BACKGROUND, Taxonomy
 
-# Of a table: (row, columns behind its own).
-Lines = Sequence[tuple[Row, dict[str, str]]]
+Lines = Sequence[tuple[Row, Verdict]]
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,9 @@ def judged_in(path: Path, lines: Lines, taxonomy: Taxonomy) -> Iterator[Event]:
     Raises:
         InputError: A label or a verdict does not fit the model.
     """
+    names = {name for labels in taxonomy.labels for name in labels}
     earlier: dict[tuple, Verdict] = {}
-    for row, further in lines:
-        given = verdict.of_columns(further, path)
+    for row, given in lines:
         if not given.verdict:
             continue
         place = f"{path}: the event of {row.file} at {row.start:g} s"
@@ -46,7 +44,7 @@ def judged_in(path: Path, lines: Lines, taxonomy: Taxonomy) -> Iterator[Event]:
             )
         if before is not given:
             continue
-        _check_spelling(place, given.label, taxonomy)
+        _check_spelling(place, given.label, names)
         is_known = row.level in taxonomy.levels and row.label in taxonomy.labels_of(
             row.level
         )
@@ -64,9 +62,8 @@ def judged_in(path: Path, lines: Lines, taxonomy: Taxonomy) -> Iterator[Event]:
         yield Event(row, said)
 
 
-def _check_spelling(place: str, label: str, taxonomy: Taxonomy) -> None:
+def _check_spelling(place: str, label: str, names: Collection[str]) -> None:
     """Raise an InputError for a label that differs from one of the model in case."""
-    names = {name for labels in taxonomy.labels for name in labels}
     alike = [name for name in names if name.lower() == label.lower()]
     if alike and label not in names:
         raise InputError(
@@ -75,11 +72,11 @@ def _check_spelling(place: str, label: str, taxonomy: Taxonomy) -> None:
         )
 
 
-def unknown(lines: Lines, path: Path, taxonomy: Taxonomy) -> list[str]:
+def unknown(lines: Lines, taxonomy: Taxonomy) -> list[str]:
     """Name what was heard that is none of the model's labels."""
     names = {name for labels in taxonomy.labels for name in labels}
-    heard = {verdict.of_columns(further, path).label for _, further in lines}
-    foreign = sorted(heard - names - {"", windows.BACKGROUND})
+    heard = {given.label for _, given in lines}
+    foreign = sorted(heard - names - {"", BACKGROUND})
     note = (
         f"The model has no {listed(foreign)}: what was heard so is only none of its "
         "labels. To learn a new one train on recordings."
@@ -104,8 +101,11 @@ def read(path: Path) -> Lines:
             "review page, or open it once more and stop it: tfhier review "
             f"{path}"
         )
-    lines = csv_table.read_rows(path)
-    if not any(verdict.of_columns(further, path).verdict for _, further in lines):
+    lines = [
+        (row, verdict.of_columns(further, path))
+        for row, further in csv_table.read_rows(path)
+    ]
+    if not any(given.verdict for _, given in lines):
         reviewed = verdict.reviewed_path(path)
         hint = f"; {reviewed} may" if reviewed != path and reviewed.is_file() else ""
         raise InputError(

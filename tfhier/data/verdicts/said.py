@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfhier.contract import Contract
-from tfhier.data.folder import windows
 from tfhier.errors import InputError
 from tfhier.event_tables.rows import Row
 from tfhier.event_tables.verdict import Verdict
-from tfhier.taxonomy import Labelling, Taxonomy
+from tfhier.taxonomy import BACKGROUND, Labelling, Taxonomy
 
 Said = dict[tuple[str, str], bool]
 
@@ -24,15 +23,13 @@ def of_verdict(row: Row, given: Verdict, taxonomy: Taxonomy) -> Said:
     Background is none of the labels, also of a model that has no such label.
     """
     leaves = taxonomy.labels_of(taxonomy.fine)
-    if given.label == windows.BACKGROUND and windows.BACKGROUND not in leaves:
+    if given.label == BACKGROUND and BACKGROUND not in leaves:
         return {(taxonomy.fine, leaf): False for leaf in leaves}
     said: Said = {}
     if given.verdict != "unsure":
         said[row.level, row.label] = given.verdict == "accepted"
-    for level in taxonomy.levels:
-        if given.label in taxonomy.labels_of(level):
-            said.setdefault((level, given.label), True)
-            break  # the finest level: those above follow
+    if level := _level_of(given.label, taxonomy):
+        said.setdefault((level, given.label), True)  # those above follow
     return said
 
 
@@ -43,13 +40,17 @@ def agrees(row: Row, given: Verdict, taxonomy: Taxonomy) -> bool:
     """
     if given.verdict != "accepted":
         return True
-    if given.label == windows.BACKGROUND:
-        return row.label == windows.BACKGROUND
-    for level in taxonomy.levels:
-        if given.label in taxonomy.labels_of(level):
-            above = taxonomy.lineage(level, given.label).get(row.level, "")
-            return row.label in above.split("|")
+    if given.label == BACKGROUND:
+        return row.label == BACKGROUND
+    if level := _level_of(given.label, taxonomy):
+        above = taxonomy.lineage(level, given.label)[row.level]
+        return row.label in above.split("|")
     return True
+
+
+def _level_of(label: str, taxonomy: Taxonomy) -> str:
+    """Return the finest level that has a label; "" for none."""
+    return next((lv for lv in taxonomy.levels if label in taxonomy.labels_of(lv)), "")
 
 
 def there(said: Said, taxonomy: Taxonomy) -> set[tuple[str, str]]:
@@ -64,12 +65,12 @@ def there(said: Said, taxonomy: Taxonomy) -> set[tuple[str, str]]:
 
 def beside(said: Said, near: set[tuple[str, str]]) -> Said:
     """Return what holds for a window too, in which other events are heard."""
-    is_alone = all(name == windows.BACKGROUND for _, name in near)
+    is_alone = all(name == BACKGROUND for _, name in near)
     return {
         place: is_so
         for place, is_so in said.items()
         if (is_so or place not in near)
-        and (is_alone or not (is_so and place[1] == windows.BACKGROUND))
+        and (is_alone or not (is_so and place[1] == BACKGROUND))
     }
 
 
@@ -83,10 +84,10 @@ def complete(said: Said, promised: Contract) -> Said | None:
     heard = {label for (_, label), is_so in said.items() if is_so}
     own = heard & set(leaves)
     others: set[str] = set()
-    if own == {windows.BACKGROUND} or (promised.softmax and len(own) == 1):
+    if own == {BACKGROUND} or (promised.softmax and len(own) == 1):
         others = set(leaves) - own
-    elif heard and windows.BACKGROUND in leaves:
-        others = {windows.BACKGROUND}
+    elif heard and BACKGROUND in leaves:
+        others = {BACKGROUND}
     found = {**{(taxonomy.fine, label): False for label in others}, **said}
     if promised.softmax and (
         len(own) != 1 or any((taxonomy.fine, leaf) not in found for leaf in leaves)
